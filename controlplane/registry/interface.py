@@ -1,0 +1,188 @@
+"""The seam between the API chain and whoever calls it: HTTP handlers and `LocalClient`.
+
+`Api` is the one chain: authorization, admission, validation, registry. HTTP adds authentication and encoding before it
+and after it; `LocalClient` calls it with a fixed identity. Every call carries a `RequestContext`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from orch.api.kind import Kind
+from orch.api.meta import DeleteOptions, Object
+from orch.client.client import EventType, PatchType
+
+T = TypeVar("T", bound=Object)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks (authentication/v1 UserInfo)."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Travels with every call through the chain."""
+
+    user: User
+    request_id: str
+    warn: Callable[[str], None] = lambda message: None
+    """Adds a Warning to the answer (HTTP header 299)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[T]):
+    """An object at a revision. `obj.metadata.resource_version` is set; `data` is its JSON with it, made once."""
+
+    obj: T
+    revision: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """Objects at one revision, in key order."""
+
+    items: Sequence[Stored[T]]
+    revision: int
+    continue_token: str = ""
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    label_selector: str = ""
+    field_selector: str = ""
+    resource_version: str = ""
+    resource_version_match: str = ""
+    limit: int = 0
+    continue_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    label_selector: str = ""
+    field_selector: str = ""
+    resource_version: str = ""
+    bookmarks: bool = False
+    send_initial_events: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    dry_run: bool = False
+    field_manager: str = ""
+    field_validation: str = "Warn"
+    """Strict, Warn or Ignore: what an unknown field in a body or patch gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent(Generic[T]):
+    """One event of a watch. For DELETED the object's last state with the delete's revision."""
+
+    type: EventType
+    stored: Stored[T]
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted(Generic[T]):
+    """`stored` is the last state; `done` says whether the object is gone or waits for its grace period/finalizers."""
+
+    stored: Stored[T]
+    done: bool
+
+
+class Api(Protocol):
+    """Raises `orch.errors.ApiError`. Objects go in as typed objects; patches as plain data."""
+
+    async def get(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        *,
+        resource_version: str = "",
+        subresource: str = "",
+    ) -> Stored[T]: ...
+
+    async def list(
+        self, context: RequestContext, kind: Kind[T], namespace: str, options: ListOptions
+    ) -> Listing[T]: ...
+
+    def watch(
+        self, context: RequestContext, kind: Kind[T], namespace: str, options: WatchOptions
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[StoredEvent[T]]]]:
+        """Batches: everything that is pending for this watcher at once."""
+
+    async def create(
+        self, context: RequestContext, kind: Kind[T], namespace: str, obj: T, options: WriteOptions
+    ) -> Stored[T]: ...
+
+    async def update(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        obj: T,
+        options: WriteOptions,
+        *,
+        subresource: str = "",
+    ) -> Stored[T]: ...
+
+    async def patch(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        patch: Any,
+        patch_type: PatchType,
+        options: WriteOptions,
+        *,
+        subresource: str = "",
+    ) -> Stored[T]: ...
+
+    async def delete(
+        self, context: RequestContext, kind: Kind[T], namespace: str, name: str, options: DeleteOptions
+    ) -> Deleted[T]: ...
+
+    async def delete_collection(
+        self, context: RequestContext, kind: Kind[T], namespace: str, selection: ListOptions, options: DeleteOptions
+    ) -> Listing[T]: ...
+
+    async def create_subresource(
+        self,
+        context: RequestContext,
+        kind: Kind[Any],
+        namespace: str,
+        name: str,
+        subresource: str,
+        body: Mapping[str, Any],
+        options: WriteOptions,
+    ) -> None:
+        """binding and eviction."""
+
+    async def authorize(
+        self,
+        context: RequestContext,
+        verb: str,
+        group: str,
+        resource: str,
+        *,
+        namespace: str = "",
+        name: str = "",
+        subresource: str = "",
+    ) -> None:
+        """For what is no object: exec, log, non-resource paths (resource = the path). Raises Forbidden."""
+
+
+Authorizer = Callable[[RequestContext, str, str, str, str, str, str], Awaitable[str]]
+"""(context, verb, group, resource, subresource, namespace, name) -> empty when allowed, else the reason why not."""

@@ -1,0 +1,82 @@
+"""What every API type is made of: the struct base, field helpers, and the scalar types of the Kubernetes API.
+
+A type states each field once. Whatever the codec, patches, server-side apply and OpenAPI must know about a field
+beyond its Python type stands on the field, as a `ListRule`, in `Annotated`.
+
+Conventions (they hold for every module of this package):
+
+- An optional field is `X | None = None`; JSON null means absent.
+- A field that Kubernetes always writes is declared with `always(zero)`: it may be absent on input and never is on output.
+- Sequences are tuples and structs are frozen: cached objects are shared and never changed in place.
+- Python names are the JSON names in snake case; acronyms that camel-casing would spoil carry an explicit `name`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+Time = datetime
+"""RFC 3339 with seconds (metav1.Time). Writers truncate to whole seconds."""
+
+MicroTime = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$")]
+"""RFC 3339 with six fractional digits (metav1.MicroTime). A string, since Go clients require all six digits."""
+
+IntOrString = int | str
+"""A port number or name, a count or a percentage (intstr.IntOrString)."""
+
+Quantity = str | int | float
+"""A resource amount as written by the user; `orch.api.quantity` parses it and gives the canonical text."""
+
+
+class ApiStruct(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    gc=False,
+    rename="camel",
+):
+    """Base of every API type. `gc=False` is safe: API objects are trees, never cyclic."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListRule:
+    """How a list or struct field merges (x-kubernetes-patch-* and x-kubernetes-list-* of the Kubernetes OpenAPI)."""
+
+    patch_key: str = ""
+    """JSON name of the key that strategic merge matches items by; empty: items are scalars or the field is a struct."""
+    keys: tuple[str, ...] = ()
+    """JSON names of the keys of an associative list (server-side apply); empty: a set."""
+    retain_keys: bool = False
+    """Strategic merge sends `$retainKeys`: keys not named by the patch are cleared (unions)."""
+    is_list: bool = True
+
+
+def merge_list(patch_key: str, *, keys: tuple[str, ...] = (), retain_keys: bool = False) -> msgspec.Meta:
+    """An associative list: items with the same key are the same item."""
+    rule = ListRule(patch_key=patch_key, keys=keys or (patch_key,), retain_keys=retain_keys)
+    return msgspec.Meta(extra={"list_rule": rule})
+
+
+def merge_set() -> msgspec.Meta:
+    """A list of scalars that merges as a set."""
+    return msgspec.Meta(extra={"list_rule": ListRule()})
+
+
+def retain_keys() -> msgspec.Meta:
+    """A union struct: a strategic merge clears the members that the patch does not name."""
+    return msgspec.Meta(extra={"list_rule": ListRule(retain_keys=True, is_list=False)})
+
+
+def always(value: T, *, name: str | None = None) -> T:
+    """A field that is optional on input and written on output even when it holds `value`.
+
+    `omit_defaults` compares with plain defaults only, so a default made by a factory is always encoded.
+    """
+    field: Any = msgspec.field(default_factory=lambda: value, name=name)
+    return field  # type: ignore[no-any-return]

@@ -1,0 +1,57 @@
+"""Deployment (apps/v1)."""
+
+from typing import Annotated
+
+from orch.api.base import ApiStruct, IntOrString, Time, always, merge_list, retain_keys
+from orch.api.meta import LabelSelector, Object, ObjectMeta
+from orch.api.pod.spec import PodTemplateSpec
+
+
+class RollingUpdateDeployment(ApiStruct):
+    max_surge: IntOrString | None = None
+    max_unavailable: IntOrString | None = None
+
+
+class DeploymentStrategy(ApiStruct):
+    rolling_update: RollingUpdateDeployment | None = None
+    type: str | None = None
+
+
+class DeploymentSpec(ApiStruct):
+    min_ready_seconds: int | None = None
+    paused: bool | None = None
+    progress_deadline_seconds: int | None = None
+    replicas: int | None = None
+    revision_history_limit: int | None = None
+    selector: LabelSelector = always(LabelSelector())
+    strategy: Annotated[DeploymentStrategy, retain_keys()] = always(DeploymentStrategy())
+    template: PodTemplateSpec = always(PodTemplateSpec())
+
+
+class DeploymentCondition(ApiStruct):
+    last_transition_time: Time | None = None
+    last_update_time: Time | None = None
+    message: str | None = None
+    reason: str | None = None
+    status: str = always("")
+    type: str = always("")
+
+
+class DeploymentStatus(ApiStruct):
+    available_replicas: int | None = None
+    collision_count: int | None = None
+    conditions: Annotated[tuple[DeploymentCondition, ...] | None, merge_list("type")] = None
+    observed_generation: int | None = None
+    ready_replicas: int | None = None
+    replicas: int | None = None
+    terminating_replicas: int | None = None
+    unavailable_replicas: int | None = None
+    updated_replicas: int | None = None
+
+
+class Deployment(Object):
+    api_version: str = always("apps/v1")
+    kind: str = always("Deployment")
+    metadata: ObjectMeta = always(ObjectMeta())
+    spec: DeploymentSpec = always(DeploymentSpec())
+    status: DeploymentStatus = always(DeploymentStatus())

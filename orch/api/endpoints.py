@@ -1,0 +1,32 @@
+"""Endpoints (core/v1)."""
+
+from orch.api.base import ApiStruct, always
+from orch.api.meta import Object, ObjectMeta
+from orch.api.shared import ObjectReference
+
+
+class EndpointAddress(ApiStruct):
+    hostname: str | None = None
+    ip: str = always("")
+    node_name: str | None = None
+    target_ref: ObjectReference | None = None
+
+
+class EndpointsPort(ApiStruct):
+    app_protocol: str | None = None
+    name: str | None = None
+    port: int = always(0)
+    protocol: str | None = None
+
+
+class EndpointSubset(ApiStruct):
+    addresses: tuple[EndpointAddress, ...] | None = None
+    not_ready_addresses: tuple[EndpointAddress, ...] | None = None
+    ports: tuple[EndpointsPort, ...] | None = None
+
+
+class Endpoints(Object):
+    api_version: str = always("v1")
+    kind: str = always("Endpoints")
+    metadata: ObjectMeta = always(ObjectMeta())
+    subsets: tuple[EndpointSubset, ...] | None = None

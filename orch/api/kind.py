@@ -1,0 +1,95 @@
+"""What a kind is: the data that everything generic (registry, cache, selectors, garbage collector, CLI) works with.
+
+A `Kind` says how objects of a kind are named, addressed, coded, defaulted and validated. Nothing generic ever asks for
+a class: a kind registered at run time with an untyped codec works with every verb.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from orch.api.meta import Object
+from orch.errors import Cause
+
+T = TypeVar("T", bound=Object)
+
+
+class Codec(Protocol[T]):
+    """Between JSON bytes, plain data (dicts, lists, scalars) and objects."""
+
+    def decode(self, data: bytes) -> T:
+        """Raises msgspec.ValidationError for an unknown field or a wrong type, msgspec.DecodeError for bad JSON."""
+
+    def encode(self, obj: T) -> bytes: ...
+
+    def from_plain(self, plain: Mapping[str, Any]) -> T:
+        """Raises msgspec.ValidationError."""
+
+    def to_plain(self, obj: T) -> dict[str, Any]: ...
+
+
+def _unchanged(obj: T) -> T:
+    return obj
+
+
+def _no_causes(obj: T) -> Sequence[Cause]:
+    return ()
+
+
+def _no_update_causes(new: T, old: T) -> Sequence[Cause]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """One kind of object. Functions are pure; `validate*` return every cause, not the first only."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    codec: Codec[T]
+    namespaced: bool = True
+    singular: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: frozenset[str] = frozenset()
+    """Of status, scale, binding, eviction, log, exec, ...: what this kind serves beside itself."""
+    set_defaults: Callable[[T], T] = _unchanged
+    validate: Callable[[T], Sequence[Cause]] = _no_causes
+    validate_update: Callable[[T, T], Sequence[Cause]] = _no_update_causes
+    """(new, old): immutable fields and forbidden transitions; `validate` runs on the new object as well."""
+    fields: Mapping[str, Callable[[T], str]] = field(default_factory=dict)
+    """Field selectors beyond metadata.name and metadata.namespace: path -> value."""
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """`pods`, `deployments.apps`: how messages name the resource."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+class KindTable:
+    """The kinds that a server (or the CLI) knows. Passed in, changeable at run time."""
+
+    def __init__(self, kinds: Sequence[Kind[Any]] = ()) -> None:
+        self._by_resource: dict[tuple[str, str, str], Kind[Any]] = {}
+        self._by_kind: dict[tuple[str, str], Kind[Any]] = {}
+        for kind in kinds:
+            self.register(kind)
+
+    def register(self, kind: Kind[Any]) -> None:
+        self._by_resource[kind.group, kind.version, kind.plural] = kind
+        self._by_kind[kind.api_version, kind.kind] = kind
+
+    def by_resource(self, group: str, version: str, plural: str) -> Kind[Any] | None:
+        return self._by_resource.get((group, version, plural))
+
+    def by_kind(self, api_version: str, kind: str) -> Kind[Any] | None:
+        return self._by_kind.get((api_version, kind))
+
+    def __iter__(self) -> Iterator[Kind[Any]]:
+        return iter(tuple(self._by_resource.values()))

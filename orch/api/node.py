@@ -1,0 +1,126 @@
+"""Node (core/v1)."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from orch.api.base import ApiStruct, Quantity, Time, always, merge_list, merge_set
+from orch.api.meta import Object, ObjectMeta
+from orch.api.shared import Taint
+
+
+class AttachedVolume(ApiStruct):
+    device_path: str = always("")
+    name: str = always("")
+
+
+class ConfigMapNodeConfigSource(ApiStruct):
+    kubelet_config_key: str = always("")
+    name: str = always("")
+    namespace: str = always("")
+    resource_version: str | None = None
+    uid: str | None = None
+
+
+class ContainerImage(ApiStruct):
+    names: tuple[str, ...] | None = None
+    size_bytes: int | None = None
+
+
+class DaemonEndpoint(ApiStruct):
+    port: int = always(0, name="Port")
+
+
+class NodeConfigSource(ApiStruct):
+    config_map: ConfigMapNodeConfigSource | None = None
+
+
+class NodeSpec(ApiStruct):
+    config_source: NodeConfigSource | None = None
+    external_id: str | None = field(default=None, name="externalID")
+    pod_cidr: str | None = field(default=None, name="podCIDR")
+    pod_cidrs: Annotated[tuple[str, ...] | None, merge_set()] = field(default=None, name="podCIDRs")
+    provider_id: str | None = field(default=None, name="providerID")
+    taints: tuple[Taint, ...] | None = None
+    unschedulable: bool | None = None
+
+
+class NodeAddress(ApiStruct):
+    address: str = always("")
+    type: str = always("")
+
+
+class NodeCondition(ApiStruct):
+    last_heartbeat_time: Time | None = None
+    last_transition_time: Time | None = None
+    message: str | None = None
+    reason: str | None = None
+    status: str = always("")
+    type: str = always("")
+
+
+class NodeConfigStatus(ApiStruct):
+    active: NodeConfigSource | None = None
+    assigned: NodeConfigSource | None = None
+    error: str | None = None
+    last_known_good: NodeConfigSource | None = None
+
+
+class NodeDaemonEndpoints(ApiStruct):
+    kubelet_endpoint: DaemonEndpoint | None = None
+
+
+class NodeFeatures(ApiStruct):
+    supplemental_groups_policy: bool | None = None
+
+
+class NodeSwapStatus(ApiStruct):
+    capacity: int | None = None
+
+
+class NodeSystemInfo(ApiStruct):
+    architecture: str = always("")
+    boot_id: str = always("", name="bootID")
+    container_runtime_version: str = always("")
+    kernel_version: str = always("")
+    kube_proxy_version: str = always("")
+    kubelet_version: str = always("")
+    machine_id: str = always("", name="machineID")
+    operating_system: str = always("")
+    os_image: str = always("")
+    swap: NodeSwapStatus | None = None
+    system_uuid: str = always("", name="systemUUID")
+
+
+class NodeRuntimeHandlerFeatures(ApiStruct):
+    recursive_read_only_mounts: bool | None = None
+    user_namespaces: bool | None = None
+
+
+class NodeRuntimeHandler(ApiStruct):
+    features: NodeRuntimeHandlerFeatures | None = None
+    name: str | None = None
+
+
+class NodeStatus(ApiStruct):
+    addresses: Annotated[tuple[NodeAddress, ...] | None, merge_list("type")] = None
+    allocatable: dict[str, Quantity] | None = None
+    capacity: dict[str, Quantity] | None = None
+    conditions: Annotated[tuple[NodeCondition, ...] | None, merge_list("type")] = None
+    config: NodeConfigStatus | None = None
+    daemon_endpoints: NodeDaemonEndpoints = always(NodeDaemonEndpoints())
+    features: NodeFeatures | None = None
+    images: tuple[ContainerImage, ...] | None = None
+    node_info: NodeSystemInfo = always(NodeSystemInfo())
+    phase: str | None = None
+    runtime_handlers: tuple[NodeRuntimeHandler, ...] | None = None
+    volumes_attached: tuple[AttachedVolume, ...] | None = None
+    volumes_in_use: tuple[str, ...] | None = None
+
+
+class Node(Object):
+    api_version: str = always("v1")
+    kind: str = always("Node")
+    metadata: ObjectMeta = always(ObjectMeta())
+    spec: NodeSpec = always(NodeSpec())
+    status: NodeStatus = always(NodeStatus())

@@ -1,0 +1,135 @@
+"""PodStatus and what it is made of (core/v1)."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from orch.api.base import ApiStruct, Quantity, Time, always, merge_list
+from orch.api.shared import ResourceRequirements
+
+
+class ContainerExtendedResourceRequest(ApiStruct):
+    container_name: str = always("")
+    request_name: str = always("")
+    resource_name: str = always("")
+
+
+class ContainerStateRunning(ApiStruct):
+    started_at: Time | None = None
+
+
+class ContainerStateTerminated(ApiStruct):
+    container_id: str | None = field(default=None, name="containerID")
+    exit_code: int = always(0)
+    finished_at: Time | None = None
+    message: str | None = None
+    reason: str | None = None
+    signal: int | None = None
+    started_at: Time | None = None
+
+
+class ContainerStateWaiting(ApiStruct):
+    message: str | None = None
+    reason: str | None = None
+
+
+class ContainerState(ApiStruct):
+    running: ContainerStateRunning | None = None
+    terminated: ContainerStateTerminated | None = None
+    waiting: ContainerStateWaiting | None = None
+
+
+class ResourceHealth(ApiStruct):
+    health: str | None = None
+    resource_id: str = always("", name="resourceID")
+
+
+class ResourceStatus(ApiStruct):
+    name: str = always("")
+    resources: tuple[ResourceHealth, ...] | None = None
+
+
+class LinuxContainerUser(ApiStruct):
+    gid: int = always(0)
+    supplemental_groups: tuple[int, ...] | None = None
+    uid: int = always(0)
+
+
+class ContainerUser(ApiStruct):
+    linux: LinuxContainerUser | None = None
+
+
+class VolumeMountStatus(ApiStruct):
+    mount_path: str = always("")
+    name: str = always("")
+    read_only: bool | None = None
+    recursive_read_only: str | None = None
+
+
+class ContainerStatus(ApiStruct):
+    allocated_resources: dict[str, Quantity] | None = None
+    allocated_resources_status: tuple[ResourceStatus, ...] | None = None
+    container_id: str | None = field(default=None, name="containerID")
+    image: str = always("")
+    image_id: str = always("", name="imageID")
+    last_state: ContainerState = always(ContainerState())
+    name: str = always("")
+    ready: bool = always(False)
+    resources: ResourceRequirements | None = None
+    restart_count: int = always(0)
+    started: bool | None = None
+    state: ContainerState = always(ContainerState())
+    stop_signal: str | None = None
+    user: ContainerUser | None = None
+    volume_mounts: tuple[VolumeMountStatus, ...] | None = None
+
+
+class HostIP(ApiStruct):
+    ip: str = always("")
+
+
+class PodCondition(ApiStruct):
+    last_probe_time: Time | None = None
+    last_transition_time: Time | None = None
+    message: str | None = None
+    observed_generation: int | None = None
+    reason: str | None = None
+    status: str = always("")
+    type: str = always("")
+
+
+class PodExtendedResourceClaimStatus(ApiStruct):
+    request_mappings: tuple[ContainerExtendedResourceRequest, ...] = always(())
+    resource_claim_name: str = always("")
+
+
+class PodIP(ApiStruct):
+    ip: str = always("")
+
+
+class PodResourceClaimStatus(ApiStruct):
+    name: str = always("")
+    resource_claim_name: str | None = None
+
+
+class PodStatus(ApiStruct):
+    conditions: Annotated[tuple[PodCondition, ...] | None, merge_list("type")] = None
+    container_statuses: tuple[ContainerStatus, ...] | None = None
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] | None = None
+    extended_resource_claim_status: PodExtendedResourceClaimStatus | None = None
+    host_ip: str | None = field(default=None, name="hostIP")
+    host_ips: Annotated[tuple[HostIP, ...] | None, merge_list("ip")] = field(default=None, name="hostIPs")
+    init_container_statuses: tuple[ContainerStatus, ...] | None = None
+    message: str | None = None
+    nominated_node_name: str | None = None
+    observed_generation: int | None = None
+    phase: str | None = None
+    pod_ip: str | None = field(default=None, name="podIP")
+    pod_ips: Annotated[tuple[PodIP, ...] | None, merge_list("ip")] = field(default=None, name="podIPs")
+    qos_class: str | None = None
+    reason: str | None = None
+    resize: str | None = None
+    resource_claim_statuses: Annotated[
+        tuple[PodResourceClaimStatus, ...] | None, merge_list("name", retain_keys=True)
+    ] = None
+    start_time: Time | None = None

@@ -1,0 +1,40 @@
+"""ReplicaSet (apps/v1)."""
+
+from typing import Annotated
+
+from orch.api.base import ApiStruct, Time, always, merge_list
+from orch.api.meta import LabelSelector, Object, ObjectMeta
+from orch.api.pod.spec import PodTemplateSpec
+
+
+class ReplicaSetSpec(ApiStruct):
+    min_ready_seconds: int | None = None
+    replicas: int | None = None
+    selector: LabelSelector = always(LabelSelector())
+    template: PodTemplateSpec = always(PodTemplateSpec())
+
+
+class ReplicaSetCondition(ApiStruct):
+    last_transition_time: Time | None = None
+    message: str | None = None
+    reason: str | None = None
+    status: str = always("")
+    type: str = always("")
+
+
+class ReplicaSetStatus(ApiStruct):
+    available_replicas: int | None = None
+    conditions: Annotated[tuple[ReplicaSetCondition, ...] | None, merge_list("type")] = None
+    fully_labeled_replicas: int | None = None
+    observed_generation: int | None = None
+    ready_replicas: int | None = None
+    replicas: int = always(0)
+    terminating_replicas: int | None = None
+
+
+class ReplicaSet(Object):
+    api_version: str = always("apps/v1")
+    kind: str = always("ReplicaSet")
+    metadata: ObjectMeta = always(ObjectMeta())
+    spec: ReplicaSetSpec = always(ReplicaSetSpec())
+    status: ReplicaSetStatus = always(ReplicaSetStatus())

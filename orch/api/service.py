@@ -1,0 +1,62 @@
+"""Service (core/v1)."""
+
+from typing import Annotated
+
+from msgspec import field
+
+from orch.api.base import ApiStruct, IntOrString, always, merge_list
+from orch.api.meta import Condition, Object, ObjectMeta
+from orch.api.shared import LoadBalancerStatus
+
+
+class ClientIPConfig(ApiStruct):
+    timeout_seconds: int | None = None
+
+
+class ServicePort(ApiStruct):
+    app_protocol: str | None = None
+    name: str | None = None
+    node_port: int | None = None
+    port: int = always(0)
+    protocol: str | None = None
+    target_port: IntOrString | None = None
+
+
+class SessionAffinityConfig(ApiStruct):
+    client_ip: ClientIPConfig | None = field(default=None, name="clientIP")
+
+
+class ServiceSpec(ApiStruct):
+    allocate_load_balancer_node_ports: bool | None = None
+    cluster_ip: str | None = field(default=None, name="clusterIP")
+    cluster_ips: tuple[str, ...] | None = field(default=None, name="clusterIPs")
+    external_ips: tuple[str, ...] | None = field(default=None, name="externalIPs")
+    external_name: str | None = None
+    external_traffic_policy: str | None = None
+    health_check_node_port: int | None = None
+    internal_traffic_policy: str | None = None
+    ip_families: tuple[str, ...] | None = None
+    ip_family_policy: str | None = None
+    load_balancer_class: str | None = None
+    load_balancer_ip: str | None = field(default=None, name="loadBalancerIP")
+    load_balancer_source_ranges: tuple[str, ...] | None = None
+    ports: Annotated[tuple[ServicePort, ...] | None, merge_list("port", keys=("port", "protocol"))] = None
+    publish_not_ready_addresses: bool | None = None
+    selector: dict[str, str] | None = None
+    session_affinity: str | None = None
+    session_affinity_config: SessionAffinityConfig | None = None
+    traffic_distribution: str | None = None
+    type: str | None = None
+
+
+class ServiceStatus(ApiStruct):
+    conditions: Annotated[tuple[Condition, ...] | None, merge_list("type")] = None
+    load_balancer: LoadBalancerStatus = always(LoadBalancerStatus())
+
+
+class Service(Object):
+    api_version: str = always("v1")
+    kind: str = always("Service")
+    metadata: ObjectMeta = always(ObjectMeta())
+    spec: ServiceSpec = always(ServiceSpec())
+    status: ServiceStatus = always(ServiceStatus())

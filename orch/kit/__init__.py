@@ -1,0 +1,1 @@
+"""Domain-free helpers. Nothing here knows Kubernetes."""
