@@ -6,14 +6,14 @@ beyond its Python type stands on the field, as a `ListRule`, in `Annotated`.
 Conventions (they hold for every module of this package):
 
 - An optional field is `X | None = None`; JSON null means absent.
-- A field that Kubernetes always writes is declared with `always(zero)`: it may be absent on input and never is on output.
+- A field that Kubernetes always writes is declared with `always(zero)`: it may be absent on input, never on output.
 - Sequences are tuples and structs are frozen: cached objects are shared and never changed in place.
 - Python names are the JSON names in snake case; acronyms that camel-casing would spoil carry an explicit `name`.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -32,6 +32,7 @@ Quantity = str | int | float
 """A resource amount as written by the user; `orch.api.quantity` parses it and gives the canonical text."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class ApiStruct(
     msgspec.Struct,
     frozen=True,

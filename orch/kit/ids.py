@@ -28,7 +28,7 @@ class Ids(Protocol):
 
 class SystemIds:
     def __init__(self) -> None:
-        self._random = random.SystemRandom()  # noqa: TID251
+        self._random = random.SystemRandom()
 
     def uid(self) -> str:
         return str(uuid.uuid4())  # noqa: TID251
@@ -45,7 +45,7 @@ class SystemIds:
 
 class SeededIds:
     def __init__(self, seed: int) -> None:
-        self._random = random.Random(seed)  # noqa: TID251
+        self._random = random.Random(seed)
 
     def uid(self) -> str:
         return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
