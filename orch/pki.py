@@ -100,6 +100,15 @@ def is_current(cert_pem: bytes, *, now: datetime, remaining: timedelta, names: S
     return set(names) <= _alternative_names(certificate)
 
 
+def is_address(name: str) -> bool:
+    """Whether a subject alternative name is an IP address; if not, it is a DNS name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _alternative_names(certificate: x509.Certificate) -> set[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
