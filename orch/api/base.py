@@ -19,16 +19,22 @@ import msgspec
 
 T = TypeVar("T")
 
-Time = datetime
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1, extra_json_schema={"format": "int32"})]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1, extra_json_schema={"format": "int64"})]
+"""The widths of the API's integers: a number that does not fit is refused when it is read."""
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 """RFC 3339 with seconds (metav1.Time). Writers truncate to whole seconds."""
 
-MicroTime = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$")]
+MicroTime = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)\Z")]
 """RFC 3339 with six fractional digits (metav1.MicroTime). A string, since Go clients require all six digits."""
 
 IntOrString = int | str
 """A port number or name, a count or a percentage (intstr.IntOrString)."""
 
-Quantity = str | int | float
+QUANTITY_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,9})?\Z"
+
+Quantity = Annotated[str, msgspec.Meta(pattern=QUANTITY_PATTERN)] | int | float
 """A resource amount as written by the user; `orch.api.quantity` parses it and gives the canonical text."""
 
 

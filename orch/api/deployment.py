@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from orch.api.base import ApiStruct, IntOrString, Time, always, merge_list, retain_keys
+from orch.api.base import ApiStruct, Int32, Int64, IntOrString, Time, always, merge_list, retain_keys
 from orch.api.meta import LabelSelector, Object, ObjectMeta
 from orch.api.pod.spec import PodTemplateSpec
 
@@ -18,11 +18,11 @@ class DeploymentStrategy(ApiStruct):
 
 
 class DeploymentSpec(ApiStruct):
-    min_ready_seconds: int | None = None
+    min_ready_seconds: Int32 | None = None
     paused: bool | None = None
-    progress_deadline_seconds: int | None = None
-    replicas: int | None = None
-    revision_history_limit: int | None = None
+    progress_deadline_seconds: Int32 | None = None
+    replicas: Int32 | None = None
+    revision_history_limit: Int32 | None = None
     selector: LabelSelector = always(LabelSelector())
     strategy: Annotated[DeploymentStrategy, retain_keys()] = always(DeploymentStrategy())
     template: PodTemplateSpec = always(PodTemplateSpec())
@@ -38,15 +38,15 @@ class DeploymentCondition(ApiStruct):
 
 
 class DeploymentStatus(ApiStruct):
-    available_replicas: int | None = None
-    collision_count: int | None = None
+    available_replicas: Int32 | None = None
+    collision_count: Int32 | None = None
     conditions: Annotated[tuple[DeploymentCondition, ...] | None, merge_list("type")] = None
-    observed_generation: int | None = None
-    ready_replicas: int | None = None
-    replicas: int | None = None
-    terminating_replicas: int | None = None
-    unavailable_replicas: int | None = None
-    updated_replicas: int | None = None
+    observed_generation: Int64 | None = None
+    ready_replicas: Int32 | None = None
+    replicas: Int32 | None = None
+    terminating_replicas: Int32 | None = None
+    unavailable_replicas: Int32 | None = None
+    updated_replicas: Int32 | None = None
 
 
 class Deployment(Object):

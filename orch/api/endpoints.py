@@ -1,6 +1,6 @@
 """Endpoints (core/v1)."""
 
-from orch.api.base import ApiStruct, always
+from orch.api.base import ApiStruct, Int32, always
 from orch.api.meta import Object, ObjectMeta
 from orch.api.shared import ObjectReference
 
@@ -15,7 +15,7 @@ class EndpointAddress(ApiStruct):
 class EndpointsPort(ApiStruct):
     app_protocol: str | None = None
     name: str | None = None
-    port: int = always(0)
+    port: Int32 = always(0)
     protocol: str | None = None
 
 

@@ -1,6 +1,6 @@
 """EndpointSlice (discovery.k8s.io/v1)."""
 
-from orch.api.base import ApiStruct, always
+from orch.api.base import ApiStruct, Int32, always
 from orch.api.meta import Object, ObjectMeta
 from orch.api.shared import ObjectReference
 
@@ -38,7 +38,7 @@ class Endpoint(ApiStruct):
 class EndpointPort(ApiStruct):
     app_protocol: str | None = None
     name: str | None = None
-    port: int | None = None
+    port: Int32 | None = None
     protocol: str | None = None
 
 

@@ -1,12 +1,12 @@
 """Event (core/v1)."""
 
-from orch.api.base import ApiStruct, MicroTime, Time, always
+from orch.api.base import ApiStruct, Int32, MicroTime, Time, always
 from orch.api.meta import Object, ObjectMeta
 from orch.api.shared import ObjectReference
 
 
 class EventSeries(ApiStruct):
-    count: int | None = None
+    count: Int32 | None = None
     last_observed_time: MicroTime | None = None
 
 
@@ -20,7 +20,7 @@ class Event(Object):
     kind: str = always("Event")
     metadata: ObjectMeta = always(ObjectMeta())
     action: str | None = None
-    count: int | None = None
+    count: Int32 | None = None
     event_time: MicroTime | None = None
     first_timestamp: Time | None = None
     involved_object: ObjectReference = always(ObjectReference())

@@ -6,12 +6,19 @@ a class: a kind registered at run time with an untyped codec works with every ve
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from orch.api.meta import Object
 from orch.errors import Cause
 
 T = TypeVar("T", bound=Object)
+
+
+class Decoded(NamedTuple, Generic[T]):
+    """An object and what was odd about its text: `unknown field "spec.foo"`, `duplicate field "spec.replicas"`."""
+
+    obj: T
+    problems: tuple[str, ...] = ()
 
 
 class Codec(Protocol[T]):
@@ -25,7 +32,12 @@ class Codec(Protocol[T]):
     def from_plain(self, plain: Mapping[str, Any]) -> T:
         """Raises msgspec.ValidationError."""
 
-    def to_plain(self, obj: T) -> dict[str, Any]: ...
+    def to_plain(self, obj: T) -> dict[str, Any]:
+        """Fresh dicts and lists, as the JSON text would give them."""
+
+    def decode_lenient(self, source: bytes | Mapping[str, Any]) -> Decoded[T]:
+        """JSON text or plain data, nulls and unknown fields pruned. Raises BadRequest for what is no JSON object or
+        has a wrong type; the message says where."""
 
 
 def _unchanged(obj: T) -> T:

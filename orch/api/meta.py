@@ -2,13 +2,13 @@
 
 from typing import Annotated, Any
 
-from orch.api.base import ApiStruct, Time, always, merge_list, merge_set
+from orch.api.base import ApiStruct, Int32, Int64, Time, always, merge_list, merge_set
 
 
 class Condition(ApiStruct):
     last_transition_time: Time | None = None
     message: str = always("")
-    observed_generation: int | None = None
+    observed_generation: Int64 | None = None
     reason: str = always("")
     status: str = always("")
     type: str = always("")
@@ -23,7 +23,7 @@ class DeleteOptions(ApiStruct):
     api_version: str = always("v1")
     kind: str = always("DeleteOptions")
     dry_run: tuple[str, ...] | None = None
-    grace_period_seconds: int | None = None
+    grace_period_seconds: Int64 | None = None
     ignore_store_read_error_with_cluster_breaking_potential: bool | None = None
     orphan_dependents: bool | None = None
     preconditions: Preconditions | None = None
@@ -43,7 +43,7 @@ class LabelSelector(ApiStruct):
 
 class ListMeta(ApiStruct):
     continue_: str | None = None
-    remaining_item_count: int | None = None
+    remaining_item_count: Int64 | None = None
     resource_version: str | None = None
     self_link: str | None = None
 
@@ -70,11 +70,11 @@ class OwnerReference(ApiStruct):
 class ObjectMeta(ApiStruct):
     annotations: dict[str, str] | None = None
     creation_timestamp: Time | None = None
-    deletion_grace_period_seconds: int | None = None
+    deletion_grace_period_seconds: Int64 | None = None
     deletion_timestamp: Time | None = None
     finalizers: Annotated[tuple[str, ...] | None, merge_set()] = None
     generate_name: str = ""
-    generation: int | None = None
+    generation: Int64 | None = None
     labels: dict[str, str] | None = None
     managed_fields: tuple[ManagedFieldsEntry, ...] | None = None
     name: str = ""
@@ -104,7 +104,7 @@ class StatusDetails(ApiStruct):
     group: str | None = None
     kind: str | None = None
     name: str | None = None
-    retry_after_seconds: int | None = None
+    retry_after_seconds: Int32 | None = None
     uid: str | None = None
 
 
@@ -112,7 +112,7 @@ class Status(ApiStruct):
     api_version: str = always("v1")
     kind: str = always("Status")
     metadata: ListMeta = always(ListMeta())
-    code: int | None = None
+    code: Int32 | None = None
     details: StatusDetails | None = None
     message: str | None = None
     reason: str | None = None

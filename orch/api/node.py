@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from orch.api.base import ApiStruct, Quantity, Time, always, merge_list, merge_set
+from orch.api.base import ApiStruct, Int32, Int64, Quantity, Time, always, merge_list, merge_set
 from orch.api.meta import Object, ObjectMeta
 from orch.api.shared import Taint
 
@@ -24,11 +24,11 @@ class ConfigMapNodeConfigSource(ApiStruct):
 
 class ContainerImage(ApiStruct):
     names: tuple[str, ...] | None = None
-    size_bytes: int | None = None
+    size_bytes: Int64 | None = None
 
 
 class DaemonEndpoint(ApiStruct):
-    port: int = always(0, name="Port")
+    port: Int32 = always(0, name="Port")
 
 
 class NodeConfigSource(ApiStruct):
@@ -75,7 +75,7 @@ class NodeFeatures(ApiStruct):
 
 
 class NodeSwapStatus(ApiStruct):
-    capacity: int | None = None
+    capacity: Int64 | None = None
 
 
 class NodeSystemInfo(ApiStruct):

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from orch.api.base import ApiStruct, Time, always, merge_list
+from orch.api.base import ApiStruct, Int32, Int64, Time, always, merge_list
 from orch.api.meta import LabelSelector, Object, ObjectMeta
 from orch.api.pod.spec import PodTemplateSpec
 
 
 class ReplicaSetSpec(ApiStruct):
-    min_ready_seconds: int | None = None
-    replicas: int | None = None
+    min_ready_seconds: Int32 | None = None
+    replicas: Int32 | None = None
     selector: LabelSelector = always(LabelSelector())
     template: PodTemplateSpec = always(PodTemplateSpec())
 
@@ -23,13 +23,13 @@ class ReplicaSetCondition(ApiStruct):
 
 
 class ReplicaSetStatus(ApiStruct):
-    available_replicas: int | None = None
+    available_replicas: Int32 | None = None
     conditions: Annotated[tuple[ReplicaSetCondition, ...] | None, merge_list("type")] = None
-    fully_labeled_replicas: int | None = None
-    observed_generation: int | None = None
-    ready_replicas: int | None = None
-    replicas: int = always(0)
-    terminating_replicas: int | None = None
+    fully_labeled_replicas: Int32 | None = None
+    observed_generation: Int64 | None = None
+    ready_replicas: Int32 | None = None
+    replicas: Int32 = always(0)
+    terminating_replicas: Int32 | None = None
 
 
 class ReplicaSet(Object):

@@ -4,20 +4,20 @@ from typing import Annotated
 
 from msgspec import field
 
-from orch.api.base import ApiStruct, IntOrString, always, merge_list
+from orch.api.base import ApiStruct, Int32, IntOrString, always, merge_list
 from orch.api.meta import Condition, Object, ObjectMeta
 from orch.api.shared import LoadBalancerStatus
 
 
 class ClientIPConfig(ApiStruct):
-    timeout_seconds: int | None = None
+    timeout_seconds: Int32 | None = None
 
 
 class ServicePort(ApiStruct):
     app_protocol: str | None = None
     name: str | None = None
-    node_port: int | None = None
-    port: int = always(0)
+    node_port: Int32 | None = None
+    port: Int32 = always(0)
     protocol: str | None = None
     target_port: IntOrString | None = None
 
@@ -33,7 +33,7 @@ class ServiceSpec(ApiStruct):
     external_ips: tuple[str, ...] | None = field(default=None, name="externalIPs")
     external_name: str | None = None
     external_traffic_policy: str | None = None
-    health_check_node_port: int | None = None
+    health_check_node_port: Int32 | None = None
     internal_traffic_policy: str | None = None
     ip_families: tuple[str, ...] | None = None
     ip_family_policy: str | None = None

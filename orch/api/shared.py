@@ -1,11 +1,11 @@
 """Types that several kinds share: references, node selectors, resources, taints, load balancer status (core/v1)."""
 
-from orch.api.base import ApiStruct, Quantity, Time, always
+from orch.api.base import ApiStruct, Int32, Int64, Quantity, Time, always
 
 
 class PortStatus(ApiStruct):
     error: str | None = None
-    port: int = always(0)
+    port: Int32 = always(0)
     protocol: str = always("")
 
 
@@ -71,7 +71,7 @@ class Toleration(ApiStruct):
     effect: str | None = None
     key: str | None = None
     operator: str | None = None
-    toleration_seconds: int | None = None
+    toleration_seconds: Int64 | None = None
     value: str | None = None
 
 

@@ -1,6 +1,6 @@
 """Bodies of the binding, eviction and scale subresources."""
 
-from orch.api.base import ApiStruct, always
+from orch.api.base import ApiStruct, Int32, always
 from orch.api.meta import DeleteOptions, Object, ObjectMeta
 from orch.api.shared import ObjectReference
 
@@ -20,11 +20,11 @@ class Eviction(Object):
 
 
 class ScaleSpec(ApiStruct):
-    replicas: int | None = None
+    replicas: Int32 | None = None
 
 
 class ScaleStatus(ApiStruct):
-    replicas: int = always(0)
+    replicas: Int32 = always(0)
     selector: str | None = None
 
 

@@ -1,13 +1,13 @@
 """Affinity rules of a pod (core/v1)."""
 
-from orch.api.base import ApiStruct, always
+from orch.api.base import ApiStruct, Int32, always
 from orch.api.meta import LabelSelector
 from orch.api.shared import NodeSelector, NodeSelectorTerm
 
 
 class PreferredSchedulingTerm(ApiStruct):
     preference: NodeSelectorTerm | None = None
-    weight: int = always(0)
+    weight: Int32 = always(0)
 
 
 class NodeAffinity(ApiStruct):
@@ -26,7 +26,7 @@ class PodAffinityTerm(ApiStruct):
 
 class WeightedPodAffinityTerm(ApiStruct):
     pod_affinity_term: PodAffinityTerm | None = None
-    weight: int = always(0)
+    weight: Int32 = always(0)
 
 
 class PodAffinity(ApiStruct):

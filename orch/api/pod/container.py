@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from orch.api.base import ApiStruct, IntOrString, Quantity, always, merge_list
+from orch.api.base import ApiStruct, Int32, Int64, IntOrString, Quantity, always, merge_list
 from orch.api.pod.security import SecurityContext
 from orch.api.shared import ResourceRequirements
 
@@ -87,7 +87,7 @@ class HTTPGetAction(ApiStruct):
 
 
 class SleepAction(ApiStruct):
-    seconds: int = always(0)
+    seconds: Int64 = always(0)
 
 
 class TCPSocketAction(ApiStruct):
@@ -109,27 +109,27 @@ class Lifecycle(ApiStruct):
 
 
 class GRPCAction(ApiStruct):
-    port: int = always(0)
+    port: Int32 = always(0)
     service: str | None = None
 
 
 class Probe(ApiStruct):
     exec: ExecAction | None = None
-    failure_threshold: int | None = None
+    failure_threshold: Int32 | None = None
     grpc: GRPCAction | None = None
     http_get: HTTPGetAction | None = None
-    initial_delay_seconds: int | None = None
-    period_seconds: int | None = None
-    success_threshold: int | None = None
+    initial_delay_seconds: Int32 | None = None
+    period_seconds: Int32 | None = None
+    success_threshold: Int32 | None = None
     tcp_socket: TCPSocketAction | None = None
-    termination_grace_period_seconds: int | None = None
-    timeout_seconds: int | None = None
+    termination_grace_period_seconds: Int64 | None = None
+    timeout_seconds: Int32 | None = None
 
 
 class ContainerPort(ApiStruct):
-    container_port: int = always(0)
+    container_port: Int32 = always(0)
     host_ip: str | None = field(default=None, name="hostIP")
-    host_port: int | None = None
+    host_port: Int32 | None = None
     name: str | None = None
     protocol: str | None = None
 
@@ -141,7 +141,7 @@ class ContainerResizePolicy(ApiStruct):
 
 class ContainerRestartRuleOnExitCodes(ApiStruct):
     operator: str = always("")
-    values: tuple[int, ...] | None = None
+    values: tuple[Int32, ...] | None = None
 
 
 class ContainerRestartRule(ApiStruct):

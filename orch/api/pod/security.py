@@ -1,6 +1,6 @@
 """Security contexts of pods and containers (core/v1)."""
 
-from orch.api.base import ApiStruct, always
+from orch.api.base import ApiStruct, Int64, always
 
 
 class AppArmorProfile(ApiStruct):
@@ -39,15 +39,15 @@ class WindowsSecurityContextOptions(ApiStruct):
 
 class PodSecurityContext(ApiStruct):
     app_armor_profile: AppArmorProfile | None = None
-    fs_group: int | None = None
+    fs_group: Int64 | None = None
     fs_group_change_policy: str | None = None
-    run_as_group: int | None = None
+    run_as_group: Int64 | None = None
     run_as_non_root: bool | None = None
-    run_as_user: int | None = None
+    run_as_user: Int64 | None = None
     se_linux_change_policy: str | None = None
     se_linux_options: SELinuxOptions | None = None
     seccomp_profile: SeccompProfile | None = None
-    supplemental_groups: tuple[int, ...] | None = None
+    supplemental_groups: tuple[Int64, ...] | None = None
     supplemental_groups_policy: str | None = None
     sysctls: tuple[Sysctl, ...] | None = None
     windows_options: WindowsSecurityContextOptions | None = None
@@ -60,9 +60,9 @@ class SecurityContext(ApiStruct):
     privileged: bool | None = None
     proc_mount: str | None = None
     read_only_root_filesystem: bool | None = None
-    run_as_group: int | None = None
+    run_as_group: Int64 | None = None
     run_as_non_root: bool | None = None
-    run_as_user: int | None = None
+    run_as_user: Int64 | None = None
     se_linux_options: SELinuxOptions | None = None
     seccomp_profile: SeccompProfile | None = None
     windows_options: WindowsSecurityContextOptions | None = None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from orch.api.base import ApiStruct, Quantity, always, merge_list
+from orch.api.base import ApiStruct, Int32, Int64, Quantity, always, merge_list
 from orch.api.meta import LabelSelector, Object, ObjectMeta
 from orch.api.pod.affinity import Affinity
 from orch.api.pod.container import Container, EphemeralContainer
@@ -51,8 +51,8 @@ class PodSchedulingGate(ApiStruct):
 class TopologySpreadConstraint(ApiStruct):
     label_selector: LabelSelector | None = None
     match_label_keys: tuple[str, ...] | None = None
-    max_skew: int = always(0)
-    min_domains: int | None = None
+    max_skew: Int32 = always(0)
+    min_domains: Int32 | None = None
     node_affinity_policy: str | None = None
     node_taints_policy: str | None = None
     topology_key: str = always("")
@@ -60,7 +60,7 @@ class TopologySpreadConstraint(ApiStruct):
 
 
 class PodSpec(ApiStruct):
-    active_deadline_seconds: int | None = None
+    active_deadline_seconds: Int64 | None = None
     affinity: Affinity | None = None
     automount_service_account_token: bool | None = None
     containers: Annotated[tuple[Container, ...], merge_list("name")] = always(())
@@ -82,7 +82,7 @@ class PodSpec(ApiStruct):
     os: PodOS | None = None
     overhead: dict[str, Quantity] | None = None
     preemption_policy: str | None = None
-    priority: int | None = None
+    priority: Int32 | None = None
     priority_class_name: str | None = None
     readiness_gates: tuple[PodReadinessGate, ...] | None = None
     resource_claims: Annotated[tuple[PodResourceClaim, ...] | None, merge_list("name", retain_keys=True)] = None
@@ -97,7 +97,7 @@ class PodSpec(ApiStruct):
     set_hostname_as_fqdn: bool | None = field(default=None, name="setHostnameAsFQDN")
     share_process_namespace: bool | None = None
     subdomain: str | None = None
-    termination_grace_period_seconds: int | None = None
+    termination_grace_period_seconds: Int64 | None = None
     tolerations: tuple[Toleration, ...] | None = None
     topology_spread_constraints: Annotated[
         tuple[TopologySpreadConstraint, ...] | None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from orch.api.base import ApiStruct, Quantity, Time, always, merge_list
+from orch.api.base import ApiStruct, Int32, Int64, Quantity, Time, always, merge_list
 from orch.api.shared import ResourceRequirements
 
 
@@ -20,11 +20,11 @@ class ContainerStateRunning(ApiStruct):
 
 class ContainerStateTerminated(ApiStruct):
     container_id: str | None = field(default=None, name="containerID")
-    exit_code: int = always(0)
+    exit_code: Int32 = always(0)
     finished_at: Time | None = None
     message: str | None = None
     reason: str | None = None
-    signal: int | None = None
+    signal: Int32 | None = None
     started_at: Time | None = None
 
 
@@ -50,9 +50,9 @@ class ResourceStatus(ApiStruct):
 
 
 class LinuxContainerUser(ApiStruct):
-    gid: int = always(0)
-    supplemental_groups: tuple[int, ...] | None = None
-    uid: int = always(0)
+    gid: Int64 = always(0)
+    supplemental_groups: tuple[Int64, ...] | None = None
+    uid: Int64 = always(0)
 
 
 class ContainerUser(ApiStruct):
@@ -76,7 +76,7 @@ class ContainerStatus(ApiStruct):
     name: str = always("")
     ready: bool = always(False)
     resources: ResourceRequirements | None = None
-    restart_count: int = always(0)
+    restart_count: Int32 = always(0)
     started: bool | None = None
     state: ContainerState = always(ContainerState())
     stop_signal: str | None = None
@@ -92,7 +92,7 @@ class PodCondition(ApiStruct):
     last_probe_time: Time | None = None
     last_transition_time: Time | None = None
     message: str | None = None
-    observed_generation: int | None = None
+    observed_generation: Int64 | None = None
     reason: str | None = None
     status: str = always("")
     type: str = always("")
@@ -122,7 +122,7 @@ class PodStatus(ApiStruct):
     init_container_statuses: tuple[ContainerStatus, ...] | None = None
     message: str | None = None
     nominated_node_name: str | None = None
-    observed_generation: int | None = None
+    observed_generation: Int64 | None = None
     phase: str | None = None
     pod_ip: str | None = field(default=None, name="podIP")
     pod_ips: Annotated[tuple[PodIP, ...] | None, merge_list("ip")] = field(default=None, name="podIPs")

@@ -2,7 +2,7 @@
 
 from msgspec import field
 
-from orch.api.base import ApiStruct, Quantity, always
+from orch.api.base import ApiStruct, Int32, Int64, Quantity, always
 from orch.api.meta import LabelSelector, ObjectMeta
 from orch.api.pod.container import ObjectFieldSelector, ResourceFieldSelector
 from orch.api.shared import (
@@ -14,7 +14,7 @@ from orch.api.shared import (
 
 class AWSElasticBlockStoreVolumeSource(ApiStruct):
     fs_type: str | None = None
-    partition: int | None = None
+    partition: Int32 | None = None
     read_only: bool | None = None
     volume_id: str = always("", name="volumeID")
 
@@ -68,7 +68,7 @@ class ClusterTrustBundleProjection(ApiStruct):
 
 class KeyToPath(ApiStruct):
     key: str = always("")
-    mode: int | None = None
+    mode: Int32 | None = None
     path: str = always("")
 
 
@@ -79,7 +79,7 @@ class ConfigMapProjection(ApiStruct):
 
 
 class ConfigMapVolumeSource(ApiStruct):
-    default_mode: int | None = None
+    default_mode: Int32 | None = None
     items: tuple[KeyToPath, ...] | None = None
     name: str | None = None
     optional: bool | None = None
@@ -87,7 +87,7 @@ class ConfigMapVolumeSource(ApiStruct):
 
 class DownwardAPIVolumeFile(ApiStruct):
     field_ref: ObjectFieldSelector | None = None
-    mode: int | None = None
+    mode: Int32 | None = None
     path: str = always("")
     resource_field_ref: ResourceFieldSelector | None = None
 
@@ -97,7 +97,7 @@ class DownwardAPIProjection(ApiStruct):
 
 
 class DownwardAPIVolumeSource(ApiStruct):
-    default_mode: int | None = None
+    default_mode: Int32 | None = None
     items: tuple[DownwardAPIVolumeFile, ...] | None = None
 
 
@@ -134,7 +134,7 @@ class EphemeralVolumeSource(ApiStruct):
 
 class FCVolumeSource(ApiStruct):
     fs_type: str | None = None
-    lun: int | None = None
+    lun: Int32 | None = None
     read_only: bool | None = None
     target_wwns: tuple[str, ...] | None = field(default=None, name="targetWWNs")
     wwids: tuple[str, ...] | None = None
@@ -155,7 +155,7 @@ class FlockerVolumeSource(ApiStruct):
 
 class GCEPersistentDiskVolumeSource(ApiStruct):
     fs_type: str | None = None
-    partition: int | None = None
+    partition: Int32 | None = None
     pd_name: str = always("")
     read_only: bool | None = None
 
@@ -184,7 +184,7 @@ class ISCSIVolumeSource(ApiStruct):
     initiator_name: str | None = None
     iqn: str = always("")
     iscsi_interface: str | None = None
-    lun: int = always(0)
+    lun: Int32 = always(0)
     portals: tuple[str, ...] | None = None
     read_only: bool | None = None
     secret_ref: LocalObjectReference | None = None
@@ -217,7 +217,7 @@ class PodCertificateProjection(ApiStruct):
     credential_bundle_path: str | None = None
     key_path: str | None = None
     key_type: str = always("")
-    max_expiration_seconds: int | None = None
+    max_expiration_seconds: Int32 | None = None
     signer_name: str = always("")
 
 
@@ -235,7 +235,7 @@ class SecretProjection(ApiStruct):
 
 class ServiceAccountTokenProjection(ApiStruct):
     audience: str | None = None
-    expiration_seconds: int | None = None
+    expiration_seconds: Int64 | None = None
     path: str = always("")
 
 
@@ -249,7 +249,7 @@ class VolumeProjection(ApiStruct):
 
 
 class ProjectedVolumeSource(ApiStruct):
-    default_mode: int | None = None
+    default_mode: Int32 | None = None
     sources: tuple[VolumeProjection, ...] | None = None
 
 
@@ -287,7 +287,7 @@ class ScaleIOVolumeSource(ApiStruct):
 
 
 class SecretVolumeSource(ApiStruct):
-    default_mode: int | None = None
+    default_mode: Int32 | None = None
     items: tuple[KeyToPath, ...] | None = None
     optional: bool | None = None
     secret_name: str | None = None

@@ -1,0 +1,213 @@
+"""The kinds that Orch serves, each declared once: names, scope, subresources, types, defaults, validation.
+
+`builtin_kinds()` gives a fresh table; a server may register more kinds in it while it runs.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orch.api.codec import StructCodec
+from orch.api.configmap import ConfigMap
+from orch.api.deployment import Deployment
+from orch.api.endpoints import Endpoints
+from orch.api.endpointslice import EndpointSlice
+from orch.api.event import Event
+from orch.api.kind import Kind, KindTable
+from orch.api.lease import Lease
+from orch.api.namespace import Namespace
+from orch.api.node import Node
+from orch.api.pod.spec import Pod
+from orch.api.replicaset import ReplicaSet
+from orch.api.secret import Secret
+from orch.api.service import Service
+from orch.api.serviceaccount import ServiceAccount
+
+_POD_FIELDS: Mapping[str, Callable[[Pod], str]] = {
+    "spec.nodeName": lambda pod: pod.spec.node_name or "",
+    "spec.restartPolicy": lambda pod: pod.spec.restart_policy or "",
+    "spec.schedulerName": lambda pod: pod.spec.scheduler_name or "",
+    "spec.serviceAccountName": lambda pod: pod.spec.service_account_name or "",
+    "spec.hostNetwork": lambda pod: _boolean(pod.spec.host_network),
+    "status.phase": lambda pod: pod.status.phase or "",
+    "status.podIP": lambda pod: pod.status.pod_ip or "",
+    "status.podIPs": lambda pod: ",".join(address.ip for address in pod.status.pod_ips or ()),
+    "status.nominatedNodeName": lambda pod: pod.status.nominated_node_name or "",
+}
+
+_EVENT_FIELDS: Mapping[str, Callable[[Event], str]] = {
+    "involvedObject.kind": lambda event: event.involved_object.kind or "",
+    "involvedObject.namespace": lambda event: event.involved_object.namespace or "",
+    "involvedObject.name": lambda event: event.involved_object.name or "",
+    "involvedObject.uid": lambda event: event.involved_object.uid or "",
+    "involvedObject.apiVersion": lambda event: event.involved_object.api_version or "",
+    "involvedObject.resourceVersion": lambda event: event.involved_object.resource_version or "",
+    "involvedObject.fieldPath": lambda event: event.involved_object.field_path or "",
+    "reason": lambda event: event.reason or "",
+    "reportingComponent": lambda event: event.reporting_component or "",
+    "source": lambda event: event.source.component or event.reporting_component or "",
+    "type": lambda event: event.type or "",
+}
+
+
+def _boolean(value: bool | None) -> str:
+    return "true" if value else "false"
+
+
+PODS: Kind[Pod] = Kind(
+    group="",
+    version="v1",
+    kind="Pod",
+    plural="pods",
+    singular="pod",
+    codec=StructCodec(Pod),
+    short_names=("po",),
+    categories=("all",),
+    subresources=frozenset({"status", "binding", "eviction", "log", "exec"}),
+    fields=_POD_FIELDS,
+)
+
+NODES: Kind[Node] = Kind(
+    group="",
+    version="v1",
+    kind="Node",
+    plural="nodes",
+    singular="node",
+    codec=StructCodec(Node),
+    namespaced=False,
+    short_names=("no",),
+    subresources=frozenset({"status"}),
+    fields={"spec.unschedulable": lambda node: _boolean(node.spec.unschedulable)},
+)
+
+NAMESPACES: Kind[Namespace] = Kind(
+    group="",
+    version="v1",
+    kind="Namespace",
+    plural="namespaces",
+    singular="namespace",
+    codec=StructCodec(Namespace),
+    namespaced=False,
+    short_names=("ns",),
+    subresources=frozenset({"status", "finalize"}),
+    fields={"status.phase": lambda namespace: namespace.status.phase or ""},
+)
+
+CONFIGMAPS: Kind[ConfigMap] = Kind(
+    group="",
+    version="v1",
+    kind="ConfigMap",
+    plural="configmaps",
+    singular="configmap",
+    codec=StructCodec(ConfigMap),
+    short_names=("cm",),
+)
+
+SECRETS: Kind[Secret] = Kind(
+    group="",
+    version="v1",
+    kind="Secret",
+    plural="secrets",
+    singular="secret",
+    codec=StructCodec(Secret),
+    fields={"type": lambda secret: secret.type or ""},
+)
+
+SERVICEACCOUNTS: Kind[ServiceAccount] = Kind(
+    group="",
+    version="v1",
+    kind="ServiceAccount",
+    plural="serviceaccounts",
+    singular="serviceaccount",
+    codec=StructCodec(ServiceAccount),
+    short_names=("sa",),
+)
+
+SERVICES: Kind[Service] = Kind(
+    group="",
+    version="v1",
+    kind="Service",
+    plural="services",
+    singular="service",
+    codec=StructCodec(Service),
+    short_names=("svc",),
+    categories=("all",),
+    subresources=frozenset({"status"}),
+    fields={
+        "spec.clusterIP": lambda service: service.spec.cluster_ip or "",
+        "spec.type": lambda service: service.spec.type or "",
+    },
+)
+
+ENDPOINTS: Kind[Endpoints] = Kind(
+    group="",
+    version="v1",
+    kind="Endpoints",
+    plural="endpoints",
+    singular="endpoints",
+    codec=StructCodec(Endpoints),
+    short_names=("ep",),
+)
+
+ENDPOINTSLICES: Kind[EndpointSlice] = Kind(
+    group="discovery.k8s.io",
+    version="v1",
+    kind="EndpointSlice",
+    plural="endpointslices",
+    singular="endpointslice",
+    codec=StructCodec(EndpointSlice),
+)
+
+EVENTS: Kind[Event] = Kind(
+    group="",
+    version="v1",
+    kind="Event",
+    plural="events",
+    singular="event",
+    codec=StructCodec(Event),
+    short_names=("ev",),
+    fields=_EVENT_FIELDS,
+)
+
+LEASES: Kind[Lease] = Kind(
+    group="coordination.k8s.io",
+    version="v1",
+    kind="Lease",
+    plural="leases",
+    singular="lease",
+    codec=StructCodec(Lease),
+)
+
+REPLICASETS: Kind[ReplicaSet] = Kind(
+    group="apps",
+    version="v1",
+    kind="ReplicaSet",
+    plural="replicasets",
+    singular="replicaset",
+    codec=StructCodec(ReplicaSet),
+    short_names=("rs",),
+    categories=("all",),
+    subresources=frozenset({"status", "scale"}),
+    fields={"status.replicas": lambda replica_set: str(replica_set.status.replicas)},
+)
+
+DEPLOYMENTS: Kind[Deployment] = Kind(
+    group="apps",
+    version="v1",
+    kind="Deployment",
+    plural="deployments",
+    singular="deployment",
+    codec=StructCodec(Deployment),
+    short_names=("deploy",),
+    categories=("all",),
+    subresources=frozenset({"status", "scale"}),
+)
+
+ALL_KINDS: tuple[Kind[Any], ...] = (
+    PODS, NODES, NAMESPACES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, SERVICES, ENDPOINTS, ENDPOINTSLICES, EVENTS, LEASES,
+    REPLICASETS, DEPLOYMENTS,
+)  # fmt: skip
+
+
+def builtin_kinds() -> KindTable:
+    """A new table of all kinds."""
+    return KindTable(ALL_KINDS)
