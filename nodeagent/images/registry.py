@@ -1,0 +1,177 @@
+"""Reads from a registry: the OCI distribution API (`GET /v2/...`), with basic and token authentication. No disk layout.
+
+Everything that comes is checked against the digest it was asked by. Each failure is a PullFailed that names its cause:
+no route, timeout, bad certificate, 401, 404, digest mismatch.
+"""
+
+import contextlib
+import hashlib
+import re
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+import aiohttp
+
+from nodeagent.images.manifest import ACCEPTED, Descriptor, digest_of
+from nodeagent.runtime.interface import PullFailed, RegistryAuth
+from orch.oci import DEFAULT_REGISTRY, is_digest
+
+CONNECT_TIMEOUT_S = 10
+SILENCE_MAX_S = 30
+"""A registry that sends nothing for so long is given up."""
+MANIFEST_BYTES_MAX = 4 * 1024 * 1024
+CHUNK_BYTES = 256 * 1024
+DOCKER_HUB_HOST = "registry-1.docker.io"
+
+_CHALLENGE_FIELD = re.compile(r'(\w+)="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    """How to reach one registry. Empty files: the system's CAs, no client certificate."""
+
+    host: str
+    """As in image names, with the port."""
+    plain_http: bool = False
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+    def base_url(self) -> str:
+        host = DOCKER_HUB_HOST if self.host == DEFAULT_REGISTRY else self.host
+        return f"{'http' if self.plain_http else 'https'}://{host}"
+
+    def tls(self) -> ssl.SSLContext:
+        """Built anew for each pull, so that a renewed certificate counts. Raises OSError."""
+        context = ssl.create_default_context(cafile=self.ca_file or None)
+        if self.cert_file:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
+
+
+class Repository:
+    """One repository of one registry, over one HTTP session."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, name: str, auth: RegistryAuth | None) -> None:
+        self._session, self._name, self._auth = session, name, auth
+        self._url = f"{base_url}/v2/{name}"
+        self._authorization = ""
+
+    async def manifest(self, reference: str) -> bytes:
+        """A manifest or an index, by tag or digest. Raises PullFailed."""
+        async with self._get(f"{self._url}/manifests/{reference}") as response:
+            body = await _read_at_most(response, MANIFEST_BYTES_MAX)
+        if is_digest(reference) and digest_of(body) != reference:
+            raise PullFailed(f"digest mismatch: asked for manifest {reference}, got {digest_of(body)}")
+        return body
+
+    async def blob(self, blob: Descriptor) -> bytes:
+        """A small blob: an image config. Raises PullFailed."""
+        async with self._get(f"{self._url}/blobs/{blob.digest}") as response:
+            body = await _read_at_most(response, MANIFEST_BYTES_MAX)
+        if digest_of(body) != blob.digest:
+            raise PullFailed(f"digest mismatch: asked for blob {blob.digest}, got {digest_of(body)}")
+        return body
+
+    async def download(self, blob: Descriptor, path: str) -> None:
+        """A blob of any size into a new file. Raises PullFailed, OSError."""
+        sha256, size = hashlib.sha256(), 0
+        async with self._get(f"{self._url}/blobs/{blob.digest}") as response:
+            with _new_file(path) as file:
+                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                    size += len(chunk)
+                    if size > blob.size:
+                        raise PullFailed(f"blob {blob.digest} is longer than the {blob.size} bytes it should have")
+                    sha256.update(chunk)
+                    file.write(chunk)
+        if f"sha256:{sha256.hexdigest()}" != blob.digest:
+            raise PullFailed(f"digest mismatch: asked for blob {blob.digest}, got sha256:{sha256.hexdigest()}")
+
+    @contextlib.asynccontextmanager
+    async def _get(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A successful answer; authenticates once when the registry asks for it."""
+        with _failures_named():
+            response = await self._request(url)
+            if response.status == 401 and not self._authorization:
+                challenge = response.headers.get("WWW-Authenticate", "")
+                response.release()
+                self._authorization = await self._answer(challenge)
+                response = await self._request(url)
+            async with response:
+                if response.status != 200:
+                    raise PullFailed(_refusal(response.status, self._name, self._auth is not None))
+                yield response
+
+    async def _request(self, url: str) -> aiohttp.ClientResponse:
+        headers = {"Accept": ", ".join(ACCEPTED)}
+        if self._authorization:
+            headers["Authorization"] = self._authorization
+        return await self._session.get(url, headers=headers)
+
+    async def _answer(self, challenge: str) -> str:
+        """The Authorization header that answers a WWW-Authenticate challenge."""
+        basic = aiohttp.encode_basic_auth(self._auth.username, self._auth.password) if self._auth else ""
+        scheme, _, parameters = challenge.partition(" ")
+        if scheme.lower() != "bearer":
+            return basic
+        fields = dict(_CHALLENGE_FIELD.findall(parameters))
+        query = {"service": fields.get("service", ""), "scope": f"repository:{self._name}:pull"}
+        headers = {"Authorization": basic} if basic else {}
+        async with self._session.get(fields.get("realm", ""), params=query, headers=headers) as response:
+            if response.status != 200:
+                raise PullFailed(_refusal(response.status, self._name, self._auth is not None))
+            token = await response.json()
+        return f"Bearer {token.get('token') or token.get('access_token', '')}"
+
+
+@contextlib.asynccontextmanager
+async def open_repository(
+    access: RegistryAccess, name: str, auth: RegistryAuth | None = None
+) -> AsyncIterator[Repository]:
+    """Raises PullFailed when the certificates cannot be loaded."""
+    try:
+        tls = access.tls()
+    except OSError as error:
+        raise PullFailed(f"cannot load the registry's certificates: {error}") from None
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_MAX_S)
+    connector = aiohttp.TCPConnector(ssl=tls)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        yield Repository(session, access.base_url(), name, auth)
+
+
+def _new_file(path: str) -> IO[bytes]:
+    return open(path, "wb")
+
+
+async def _read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        body += chunk
+        if len(body) > limit:
+            raise PullFailed(f"the registry's answer is longer than {limit} bytes")
+    return bytes(body)
+
+
+@contextlib.contextmanager
+def _failures_named() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise PullFailed(f"timed out: no answer within {SILENCE_MAX_S} s") from None
+    except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
+        raise PullFailed(f"TLS failed: {error}") from None
+    except aiohttp.ClientConnectorError as error:
+        raise PullFailed(f"no route: {error.os_error.strerror or error}") from None
+    except (aiohttp.ClientError, ValueError) as error:
+        raise PullFailed(f"HTTP failed: {type(error).__name__} {error}") from None
+
+
+def _refusal(status: int, repository: str, with_credentials: bool) -> str:
+    if status in (401, 403):
+        reason = "the credentials were refused" if with_credentials else "it wants credentials"
+        return f"{status} unauthorized for {repository}: {reason}"
+    if status == 404:
+        return f"404 not found: {repository} or its tag"
+    return f"the registry answered {status}"
