@@ -3,7 +3,9 @@
 from typing import Annotated
 
 from orch.api.base import ApiStruct, Int32, Int64, IntOrString, Time, always, merge_list, retain_keys
+from orch.api.change import change, fill, fill_zero
 from orch.api.meta import LabelSelector, Object, ObjectMeta
+from orch.api.pod.defaults import template_defaults
 from orch.api.pod.spec import PodTemplateSpec
 
 
@@ -55,3 +57,28 @@ class Deployment(Object):
     metadata: ObjectMeta = always(ObjectMeta())
     spec: DeploymentSpec = always(DeploymentSpec())
     status: DeploymentStatus = always(DeploymentStatus())
+
+
+REVISION_HISTORY_DEFAULT = 10
+PROGRESS_DEADLINE_DEFAULT_S = 600
+ROLLING_UPDATE_DEFAULT = "25%"
+
+
+def deployment_defaults(deployment: Deployment) -> Deployment:
+    spec = fill(
+        deployment.spec,
+        replicas=1,
+        revision_history_limit=REVISION_HISTORY_DEFAULT,
+        progress_deadline_seconds=PROGRESS_DEADLINE_DEFAULT_S,
+    )
+    spec = change(spec, strategy=_strategy_defaults(spec.strategy), template=template_defaults(spec.template))
+    return change(deployment, spec=spec)
+
+
+def _strategy_defaults(strategy: DeploymentStrategy) -> DeploymentStrategy:
+    strategy = fill_zero(strategy, type="RollingUpdate")
+    if strategy.type != "RollingUpdate":
+        return strategy
+    rolling = strategy.rolling_update or RollingUpdateDeployment()
+    rolling = fill(rolling, max_surge=ROLLING_UPDATE_DEFAULT, max_unavailable=ROLLING_UPDATE_DEFAULT)
+    return change(strategy, rolling_update=rolling)

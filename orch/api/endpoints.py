@@ -1,6 +1,7 @@
 """Endpoints (core/v1)."""
 
 from orch.api.base import ApiStruct, Int32, always
+from orch.api.change import change, each_or_none, fill_zero
 from orch.api.meta import Object, ObjectMeta
 from orch.api.shared import ObjectReference
 
@@ -30,3 +31,11 @@ class Endpoints(Object):
     kind: str = always("Endpoints")
     metadata: ObjectMeta = always(ObjectMeta())
     subsets: tuple[EndpointSubset, ...] | None = None
+
+
+def endpoints_defaults(endpoints: Endpoints) -> Endpoints:
+    return change(endpoints, subsets=each_or_none(endpoints.subsets, _subset_defaults))
+
+
+def _subset_defaults(subset: EndpointSubset) -> EndpointSubset:
+    return change(subset, ports=each_or_none(subset.ports, lambda port: fill_zero(port, protocol="TCP")))

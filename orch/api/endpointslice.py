@@ -1,6 +1,7 @@
 """EndpointSlice (discovery.k8s.io/v1)."""
 
 from orch.api.base import ApiStruct, Int32, always
+from orch.api.change import change, each_or_none, fill
 from orch.api.meta import Object, ObjectMeta
 from orch.api.shared import ObjectReference
 
@@ -49,3 +50,8 @@ class EndpointSlice(Object):
     address_type: str = always("")
     endpoints: tuple[Endpoint, ...] = always(())
     ports: tuple[EndpointPort, ...] | None = None
+
+
+def endpointslice_defaults(endpoint_slice: EndpointSlice) -> EndpointSlice:
+    ports = each_or_none(endpoint_slice.ports, lambda port: fill(port, name="", protocol="TCP"))
+    return change(endpoint_slice, ports=ports)

@@ -1,6 +1,9 @@
 """Event (core/v1)."""
 
+from datetime import UTC, datetime
+
 from orch.api.base import ApiStruct, Int32, MicroTime, Time, always
+from orch.api.change import change
 from orch.api.meta import Object, ObjectMeta
 from orch.api.shared import ObjectReference
 
@@ -33,3 +36,18 @@ class Event(Object):
     series: EventSeries | None = None
     source: EventSource = always(EventSource())
     type: str | None = None
+
+
+def event_defaults(event: Event) -> Event:
+    """Clients send fractions of seconds and local offsets; the API keeps whole seconds of UTC."""
+    return change(
+        event,
+        first_timestamp=_whole(event.first_timestamp),
+        last_timestamp=_whole(event.last_timestamp),
+    )
+
+
+def _whole(moment: datetime | None) -> datetime | None:
+    if moment is None or (moment.tzinfo is UTC and not moment.microsecond):
+        return moment
+    return moment.astimezone(UTC).replace(microsecond=0)

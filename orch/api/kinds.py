@@ -8,18 +8,19 @@ from typing import Any
 
 from orch.api.codec import StructCodec
 from orch.api.configmap import ConfigMap
-from orch.api.deployment import Deployment
-from orch.api.endpoints import Endpoints
-from orch.api.endpointslice import EndpointSlice
-from orch.api.event import Event
+from orch.api.deployment import Deployment, deployment_defaults
+from orch.api.endpoints import Endpoints, endpoints_defaults
+from orch.api.endpointslice import EndpointSlice, endpointslice_defaults
+from orch.api.event import Event, event_defaults
 from orch.api.kind import Kind, KindTable
 from orch.api.lease import Lease
-from orch.api.namespace import Namespace
-from orch.api.node import Node
+from orch.api.namespace import Namespace, namespace_defaults
+from orch.api.node import Node, node_defaults
+from orch.api.pod.defaults import pod_defaults
 from orch.api.pod.spec import Pod
-from orch.api.replicaset import ReplicaSet
-from orch.api.secret import Secret
-from orch.api.service import Service
+from orch.api.replicaset import ReplicaSet, replicaset_defaults
+from orch.api.secret import Secret, secret_defaults
+from orch.api.service import Service, service_defaults
 from orch.api.serviceaccount import ServiceAccount
 
 _POD_FIELDS: Mapping[str, Callable[[Pod], str]] = {
@@ -60,6 +61,7 @@ PODS: Kind[Pod] = Kind(
     plural="pods",
     singular="pod",
     codec=StructCodec(Pod),
+    set_defaults=pod_defaults,
     short_names=("po",),
     categories=("all",),
     subresources=frozenset({"status", "binding", "eviction", "log", "exec"}),
@@ -73,6 +75,7 @@ NODES: Kind[Node] = Kind(
     plural="nodes",
     singular="node",
     codec=StructCodec(Node),
+    set_defaults=node_defaults,
     namespaced=False,
     short_names=("no",),
     subresources=frozenset({"status"}),
@@ -86,6 +89,7 @@ NAMESPACES: Kind[Namespace] = Kind(
     plural="namespaces",
     singular="namespace",
     codec=StructCodec(Namespace),
+    set_defaults=namespace_defaults,
     namespaced=False,
     short_names=("ns",),
     subresources=frozenset({"status", "finalize"}),
@@ -109,6 +113,7 @@ SECRETS: Kind[Secret] = Kind(
     plural="secrets",
     singular="secret",
     codec=StructCodec(Secret),
+    set_defaults=secret_defaults,
     fields={"type": lambda secret: secret.type or ""},
 )
 
@@ -129,6 +134,7 @@ SERVICES: Kind[Service] = Kind(
     plural="services",
     singular="service",
     codec=StructCodec(Service),
+    set_defaults=service_defaults,
     short_names=("svc",),
     categories=("all",),
     subresources=frozenset({"status"}),
@@ -145,6 +151,7 @@ ENDPOINTS: Kind[Endpoints] = Kind(
     plural="endpoints",
     singular="endpoints",
     codec=StructCodec(Endpoints),
+    set_defaults=endpoints_defaults,
     short_names=("ep",),
 )
 
@@ -155,6 +162,7 @@ ENDPOINTSLICES: Kind[EndpointSlice] = Kind(
     plural="endpointslices",
     singular="endpointslice",
     codec=StructCodec(EndpointSlice),
+    set_defaults=endpointslice_defaults,
 )
 
 EVENTS: Kind[Event] = Kind(
@@ -164,6 +172,7 @@ EVENTS: Kind[Event] = Kind(
     plural="events",
     singular="event",
     codec=StructCodec(Event),
+    set_defaults=event_defaults,
     short_names=("ev",),
     fields=_EVENT_FIELDS,
 )
@@ -184,6 +193,7 @@ REPLICASETS: Kind[ReplicaSet] = Kind(
     plural="replicasets",
     singular="replicaset",
     codec=StructCodec(ReplicaSet),
+    set_defaults=replicaset_defaults,
     short_names=("rs",),
     categories=("all",),
     subresources=frozenset({"status", "scale"}),
@@ -197,6 +207,7 @@ DEPLOYMENTS: Kind[Deployment] = Kind(
     plural="deployments",
     singular="deployment",
     codec=StructCodec(Deployment),
+    set_defaults=deployment_defaults,
     short_names=("deploy",),
     categories=("all",),
     subresources=frozenset({"status", "scale"}),

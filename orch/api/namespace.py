@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from orch.api.base import ApiStruct, Time, always, merge_list
+from orch.api.change import change, fill_zero
 from orch.api.meta import Object, ObjectMeta
 
 
@@ -29,3 +30,19 @@ class Namespace(Object):
     metadata: ObjectMeta = always(ObjectMeta())
     spec: NamespaceSpec = always(NamespaceSpec())
     status: NamespaceStatus = always(NamespaceStatus())
+
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+FINALIZER = "kubernetes"
+
+
+def namespace_defaults(namespace: Namespace) -> Namespace:
+    """The label by which selectors find a namespace by name, and the finalizer that holds a namespace until it is
+    empty; a namespace that is being deleted is not given the finalizer again."""
+    metadata, spec = namespace.metadata, namespace.spec
+    labels = metadata.labels or {}
+    if metadata.name and labels.get(NAME_LABEL) != metadata.name:
+        metadata = change(metadata, labels={**labels, NAME_LABEL: metadata.name})
+    if metadata.deletion_timestamp is None:
+        spec = fill_zero(spec, finalizers=(FINALIZER,))
+    return change(namespace, metadata=metadata, spec=spec)

@@ -4,7 +4,9 @@ from typing import Annotated
 
 from msgspec import field
 
+from orch.api import quantity
 from orch.api.base import ApiStruct, Int32, Int64, Quantity, Time, always, merge_list, merge_set
+from orch.api.change import change, fill_zero
 from orch.api.meta import Object, ObjectMeta
 from orch.api.shared import Taint
 
@@ -124,3 +126,18 @@ class Node(Object):
     metadata: ObjectMeta = always(ObjectMeta())
     spec: NodeSpec = always(NodeSpec())
     status: NodeStatus = always(NodeStatus())
+
+
+def node_defaults(node: Node) -> Node:
+    """`podCIDR` is the first of `podCIDRs`; what is allocatable is at most the capacity."""
+    spec, status = node.spec, node.status
+    if spec.pod_cidr:
+        spec = fill_zero(spec, pod_cidrs=(spec.pod_cidr,))
+    if spec.pod_cidrs:
+        spec = fill_zero(spec, pod_cidr=spec.pod_cidrs[0])
+    status = change(
+        status,
+        capacity=quantity.canonical_map(status.capacity),
+        allocatable=quantity.canonical_map(status.allocatable),
+    )
+    return change(node, spec=spec, status=fill_zero(status, allocatable=status.capacity))

@@ -5,7 +5,6 @@ amounts beyond 2^63-1 are capped, as Kubernetes does.
 """
 
 import re
-from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_UP, Context, Decimal
 from functools import lru_cache
 
@@ -43,12 +42,12 @@ def canonical(amount: Quantity) -> str:
     return _canonical_text(_text(amount))
 
 
-def canonical_map(amounts: Mapping[str, Quantity] | None) -> dict[str, Quantity] | None:
-    """Canonical texts for a resource list; None when nothing had to change."""
+def canonical_map(amounts: dict[str, Quantity] | None) -> dict[str, Quantity] | None:
+    """A resource list with canonical texts, no finer than thousandths; the same dict when it is so already."""
     if not amounts:
-        return None
-    canonicals: dict[str, Quantity] = {name: canonical(amount) for name, amount in amounts.items()}
-    return None if all(canonicals[name] == amount for name, amount in amounts.items()) else canonicals
+        return amounts
+    canonicals: dict[str, Quantity] = {name: _canonical_milli(_text(amount)) for name, amount in amounts.items()}
+    return amounts if canonicals == amounts else canonicals
 
 
 def from_milli(thousandths: int) -> str:
@@ -94,6 +93,14 @@ def _canonical_text(text: str) -> str:
     if suffix.endswith("i") and abs(amount) >= 1024 and amount == amount.to_integral_value():
         return _binary_text(amount)
     return _decimal_text(amount, exponent_form=suffix not in _DECIMAL_EXPONENT and not suffix.endswith("i"))
+
+
+@lru_cache(maxsize=_CACHED_AMOUNTS)
+def _canonical_milli(text: str) -> str:
+    amount = _parse_text(text)
+    if (amount * 1000) % 1 == 0:
+        return _canonical_text(text)
+    return _decimal_text(amount.quantize(Decimal("0.001"), ROUND_UP, _EXACT), exponent_form=False)
 
 
 def _binary_text(amount: Decimal) -> str:

@@ -3,7 +3,9 @@
 from typing import Annotated
 
 from orch.api.base import ApiStruct, Int32, Int64, Time, always, merge_list
+from orch.api.change import change, fill
 from orch.api.meta import LabelSelector, Object, ObjectMeta
+from orch.api.pod.defaults import template_defaults
 from orch.api.pod.spec import PodTemplateSpec
 
 
@@ -38,3 +40,8 @@ class ReplicaSet(Object):
     metadata: ObjectMeta = always(ObjectMeta())
     spec: ReplicaSetSpec = always(ReplicaSetSpec())
     status: ReplicaSetStatus = always(ReplicaSetStatus())
+
+
+def replicaset_defaults(replicaset: ReplicaSet) -> ReplicaSet:
+    spec = fill(replicaset.spec, replicas=1)
+    return change(replicaset, spec=change(spec, template=template_defaults(spec.template)))

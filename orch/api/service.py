@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import field
 
 from orch.api.base import ApiStruct, Int32, IntOrString, always, merge_list
+from orch.api.change import change, each_or_none, fill, fill_zero
 from orch.api.meta import Condition, Object, ObjectMeta
 from orch.api.shared import LoadBalancerStatus
 
@@ -60,3 +61,35 @@ class Service(Object):
     metadata: ObjectMeta = always(ObjectMeta())
     spec: ServiceSpec = always(ServiceSpec())
     status: ServiceStatus = always(ServiceStatus())
+
+
+CLIENT_IP_AFFINITY_DEFAULT_S = 10800
+
+
+def service_defaults(service: Service) -> Service:
+    """Addresses, node ports and IP families are allocated by the registry, not defaulted."""
+    spec = fill_zero(service.spec, session_affinity="None", type="ClusterIP")
+    spec = change(
+        spec,
+        session_affinity_config=_affinity_config(spec),
+        ports=each_or_none(spec.ports, _port_defaults),
+    )
+    if spec.type in ("NodePort", "LoadBalancer") or (spec.type == "ClusterIP" and spec.external_ips):
+        spec = fill_zero(spec, external_traffic_policy="Cluster")
+    if spec.type != "ExternalName":
+        spec = fill(spec, internal_traffic_policy="Cluster")
+    if spec.type == "LoadBalancer":
+        spec = fill(spec, allocate_load_balancer_node_ports=True)
+    return change(service, spec=spec)
+
+
+def _affinity_config(spec: ServiceSpec) -> SessionAffinityConfig | None:
+    if spec.session_affinity != "ClientIP":
+        return None
+    config = fill(spec.session_affinity_config or SessionAffinityConfig(), client_ip=ClientIPConfig())
+    assert config.client_ip is not None
+    return change(config, client_ip=fill(config.client_ip, timeout_seconds=CLIENT_IP_AFFINITY_DEFAULT_S))
+
+
+def _port_defaults(port: ServicePort) -> ServicePort:
+    return fill_zero(port, protocol="TCP", target_port=port.port)
