@@ -1,0 +1,118 @@
+"""What a pod asks of a node, worked out once per pod: amounts, host ports, the group that it spreads with.
+
+Pure. Invariant: amounts are integers in the unit of the snapshot's columns (CPU in millicores, all else in units).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from orch.api.base import Quantity
+from orch.api.pod.container import Container
+from orch.api.pod.spec import Pod
+from orch.api.quantity import milli, value
+
+CPU, MEMORY, EPHEMERAL_STORAGE, PODS = "cpu", "memory", "ephemeral-storage", "pods"
+
+DEFAULT_CPU_MILLI = 100
+DEFAULT_MEMORY_BYTES = 200 * 1024 * 1024
+"""What scoring assumes of a container without a request, as Kubernetes does (scheduler/util/pod_resources.go)."""
+
+ANY_ADDRESS = "0.0.0.0"
+
+HostPort = tuple[str, int, str]
+"""(protocol, port, address); the address 0.0.0.0 stands for all."""
+Amounts = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PodInfo:
+    """A pod and what scheduling needs to know of it."""
+
+    pod: Pod
+    requests: Amounts
+    """Resource -> amount, zero amounts left out; one of `pods` always."""
+    scored: tuple[int, int]
+    """CPU and memory with the defaults that scoring assumes."""
+    host_ports: tuple[HostPort, ...]
+    group: str
+    """Uid of the controller; pods of one group are spread over nodes. Empty: no group."""
+
+    @property
+    def uid(self) -> str:
+        return self.pod.metadata.uid
+
+
+def pod_info(pod: Pod) -> PodInfo:
+    requests = pod_requests(pod)
+    scored = (_scored(pod, CPU, DEFAULT_CPU_MILLI), _scored(pod, MEMORY, DEFAULT_MEMORY_BYTES))
+    return PodInfo(
+        pod=pod,
+        requests={PODS: 1} | {name: amount for name, amount in requests.items() if amount},
+        scored=scored,
+        host_ports=tuple(_host_ports(pod)),
+        group=next((ref.uid for ref in pod.metadata.owner_references or () if ref.controller), ""),
+    )
+
+
+def amount_of(resource: str, quantity: Quantity) -> int:
+    return milli(quantity) if resource == CPU else value(quantity)
+
+
+def amounts(quantities: Mapping[str, Quantity] | None) -> dict[str, int]:
+    return {name: amount_of(name, quantity) for name, quantity in (quantities or {}).items()}
+
+
+def pod_requests(pod: Pod) -> dict[str, int]:
+    """The effective request (Kubernetes: "Resource sharing within containers", component-helpers PodRequests).
+
+    Sidecars (init containers that restart always) run beside everything that starts after them; another init
+    container runs alone with the sidecars before it, so that the larger of the two phases counts.
+    """
+    running = _sum(_requests(container) for container in pod.spec.containers)
+    sidecars: dict[str, int] = {}
+    starting: dict[str, int] = {}
+    for container in pod.spec.init_containers or ():
+        if container.restart_policy == "Always":
+            sidecars = _sum((sidecars, _requests(container)))
+            starting = _largest(starting, sidecars)
+        else:
+            starting = _largest(starting, _sum((sidecars, _requests(container))))
+    effective = _largest(starting, _sum((running, sidecars)))
+    if pod.spec.resources is not None:
+        effective |= amounts(pod.spec.resources.requests)
+    return _sum((effective, amounts(pod.spec.overhead)))
+
+
+def _requests(container: Container) -> dict[str, int]:
+    return amounts(container.resources.requests)
+
+
+def _scored(pod: Pod, resource: str, default: int) -> int:
+    asked = (
+        amount_of(resource, (container.resources.requests or {})[resource])
+        if resource in (container.resources.requests or {})
+        else default
+        for container in pod.spec.containers
+    )
+    overhead = (pod.spec.overhead or {}).get(resource, 0)
+    return sum(asked) + amount_of(resource, overhead)
+
+
+def _host_ports(pod: Pod) -> Iterable[HostPort]:
+    for container in pod.spec.containers:
+        for port in container.ports or ():
+            number = port.host_port or (port.container_port if pod.spec.host_network else None)
+            if number:
+                yield port.protocol or "TCP", number, port.host_ip or ANY_ADDRESS
+
+
+def _sum(parts: Iterable[Amounts]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, amount in part.items():
+            total[name] = total.get(name, 0) + amount
+    return total
+
+
+def _largest(one: Amounts, other: Amounts) -> dict[str, int]:
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}
