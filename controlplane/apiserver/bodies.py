@@ -1,0 +1,170 @@
+"""Request bodies: read within bounds, JSON or YAML, decoded into objects under the request's fieldValidation.
+
+Does not look at what an object says beyond its type, name and namespace; validation is the API chain's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from aiohttp.web import BaseRequest
+
+from orch.api.codec import StructCodec
+from orch.api.kind import Codec, Kind
+from orch.api.meta import DeleteOptions, Object
+from orch.api.subresources import Scale
+from orch.client.client import PatchType
+from orch.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+T = TypeVar("T", bound=Object)
+
+YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
+OBJECT_TYPES = ("", "application/json", *YAML_TYPES)
+"""No Content-Type means JSON, as in Kubernetes."""
+APPLY_PATCH_TYPE = "application/apply-patch+yaml"
+SCALE_CODEC = StructCodec(Scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """`media` is the Content-Type without parameters, lower case."""
+
+    data: bytes
+    media: str
+
+
+class _PlainLoader(yaml.CSafeLoader):
+    """YAML as JSON sees it: timestamps stay strings."""
+
+
+_PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+async def read_body(request: BaseRequest, max_bytes: int) -> Body:
+    """Raises RequestEntityTooLarge before it has read more than `max_bytes` and one network buffer."""
+    media = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if not request.body_exists:
+        return Body(b"", media)
+    if (request.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
+    parts, size = [], 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        parts.append(part)
+    return Body(b"".join(parts), media)
+
+
+def _too_large(max_bytes: int) -> RequestEntityTooLarge:
+    return RequestEntityTooLarge(f"the request body is larger than {max_bytes} bytes")
+
+
+def json_of(body: Body) -> bytes:
+    """The body of a write as JSON. Raises UnsupportedMediaType, BadRequest."""
+    if body.media not in OBJECT_TYPES:
+        raise UnsupportedMediaType(
+            f'the body of the request was in an unknown format ("{body.media}") - accepted media types include: '
+            "application/json, application/yaml"
+        )
+    return _yaml_to_json(body.data) if body.media in YAML_TYPES else body.data
+
+
+def _yaml_to_json(data: bytes) -> bytes:
+    try:
+        return msgspec.json.encode(yaml.load(data, _PlainLoader))
+    except (yaml.YAMLError, TypeError, RecursionError) as error:
+        raise BadRequest(f"the object provided is unrecognized (must be YAML): {error}") from error
+
+
+class _TypeHead(msgspec.Struct, rename="camel"):
+    """What a body says that it is."""
+
+    api_version: Any = None
+    kind: Any = None
+
+
+def decode_object(
+    kind: Kind[T], body: Body, *, subresource: str, validation: str, warn: Callable[[str], None]
+) -> T | Scale:
+    """The body as an object of `kind` (Scale for the scale subresource). Raises BadRequest, UnsupportedMediaType.
+
+    Unknown and duplicate fields are refused under `validation` Strict, warned about under Warn (meta/v1
+    FieldValidation).
+    """
+    data = json_of(body)
+    codec: Codec[Any] = SCALE_CODEC if subresource == "scale" else kind.codec
+    api_version, name = ("autoscaling/v1", "Scale") if subresource == "scale" else (kind.api_version, kind.kind)
+    try:
+        obj: Any = codec.decode(data)
+    except msgspec.MsgspecError:
+        _check_type(_type_head(data), api_version, name)
+        obj = _decode_lenient(codec, data, name, validation, warn)
+    _check_type(obj, api_version, name)
+    return obj  # type: ignore[no-any-return]
+
+
+def _type_head(data: bytes) -> _TypeHead:
+    try:
+        return msgspec.json.decode(data, type=_TypeHead)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the object provided is unrecognized (must be a JSON object): {error}") from error
+
+
+def _check_type(head: Any, api_version: str, kind: str) -> None:
+    if head.kind and head.kind != kind:
+        raise BadRequest(f"the kind in the data ({head.kind}) does not match the expected kind ({kind})")
+    if head.api_version and head.api_version != api_version:
+        raise BadRequest(
+            f"the API version in the data ({head.api_version}) does not match the expected API version ({api_version})"
+        )
+
+
+def _decode_lenient(codec: Codec[Any], data: bytes, kind: str, validation: str, warn: Callable[[str], None]) -> Any:
+    decoded = codec.decode_lenient(data)
+    if decoded.problems and validation == "Strict":
+        raise BadRequest(f"{kind} cannot be handled: strict decoding error: {', '.join(decoded.problems)}")
+    if validation == "Warn":
+        for problem in decoded.problems:
+            warn(problem)
+    return decoded.obj
+
+
+def decode_plain(body: Body) -> dict[str, Any]:
+    """The body of a subresource that takes plain data. Raises BadRequest, UnsupportedMediaType."""
+    try:
+        return msgspec.json.decode(json_of(body), type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the object provided is unrecognized (must be a JSON object): {error}") from error
+
+
+def decode_patch(body: Body) -> tuple[PatchType, Any]:
+    """Raises UnsupportedMediaType, BadRequest."""
+    if body.media == APPLY_PATCH_TYPE:
+        raise UnsupportedMediaType(f"server-side apply ({APPLY_PATCH_TYPE}) is not supported by this server yet")
+    try:
+        patch_type = PatchType(body.media)
+    except ValueError:
+        accepted = ", ".join(PatchType)
+        raise UnsupportedMediaType(
+            f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+        ) from None
+    try:
+        return patch_type, msgspec.json.decode(body.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the patch is not valid JSON: {error}") from error
+
+
+def decode_delete_options(body: Body) -> DeleteOptions:
+    """An empty body means no options."""
+    if not body.data:
+        return DeleteOptions()
+    try:
+        return msgspec.json.decode(json_of(body), type=DeleteOptions)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is no DeleteOptions: {error}") from error

@@ -1,0 +1,71 @@
+"""Paths that address no object: discovery and OpenAPI. GET only; authorized as non-resource paths."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+from aiohttp.web import BaseRequest, StreamResponse
+
+from controlplane.apiserver import discovery
+from controlplane.apiserver.negotiation import Form, negotiate
+from controlplane.apiserver.responses import gzip_large, json_response, no_such_path
+from controlplane.registry.interface import Api, RequestContext
+from orch.api.kind import KindTable
+from orch.errors import MethodNotAllowed
+
+
+class NonResources:
+    """Documents are made from the kind table at request time; an ETag saves the sending, not the making."""
+
+    def __init__(self, api: Api, kinds: KindTable) -> None:
+        self._api = api
+        self._kinds = kinds
+
+    async def serve(self, request: BaseRequest, context: RequestContext, parts: list[str]) -> StreamResponse:
+        """Raises Forbidden, NotFound, MethodNotAllowed, NotAcceptable."""
+        await self._api.authorize(context, request.method.lower(), "", "/" + "/".join(parts))
+        if request.method != "GET":
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        return await self._discovery(request, parts)
+
+    async def _discovery(self, request: BaseRequest, parts: list[str]) -> StreamResponse:
+        wanted = negotiate(request.headers.get("Accept", ""))
+        if wanted.form is Form.DISCOVERY and parts in (["api"], ["apis"]):
+            document = discovery.aggregated(self._kinds, wanted.version, core=parts == ["api"])
+            media = f"application/json;g=apidiscovery.k8s.io;v={wanted.version};as=APIGroupDiscoveryList"
+            return await document_response(request, msgspec.json.encode(document), media)
+        plain = self._plain(request, parts)
+        if plain is None:
+            raise no_such_path()
+        return await document_response(request, msgspec.json.encode(plain), "application/json")
+
+    def _plain(self, request: BaseRequest, parts: list[str]) -> dict[str, Any] | None:
+        match parts:
+            case ["api"]:
+                return discovery.api_versions(request.host)
+            case ["apis"]:
+                return discovery.group_list(self._kinds)
+            case ["api", version]:
+                return discovery.resource_list(self._kinds, "", version)
+            case ["apis", group]:
+                return discovery.group(self._kinds, group)
+            case ["apis", group, version]:
+                return discovery.resource_list(self._kinds, group, version)
+            case [""]:
+                return {"paths": self._paths()}
+        return None
+
+    def _paths(self) -> list[str]:
+        versions = {f"/apis/{k.group}/{k.version}" if k.group else f"/api/{k.version}" for k in self._kinds}
+        groups = {f"/apis/{k.group}" for k in self._kinds if k.group}
+        return sorted({"/api", "/apis", "/healthz", "/livez", "/readyz", "/version"} | versions | groups)
+
+
+async def document_response(request: BaseRequest, body: bytes, media: str) -> StreamResponse:
+    """A document with an ETag; 304 without a body when the client has it already."""
+    etag = f'"{hashlib.sha256(body).hexdigest().upper()}"'
+    known = request.headers.get("If-None-Match", "") == etag
+    response = json_response(b"" if known else body, status=304 if known else 200, content_type=media)
+    response.headers["ETag"] = etag
+    response.headers["Vary"] = "Accept"
+    return await gzip_large(request, response)

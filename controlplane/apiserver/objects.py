@@ -1,0 +1,178 @@
+"""The verbs on objects: HTTP in, `Api` call, HTTP out. Knows no kind and no class; watch is in `watches.py`."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp.web import Response, StreamResponse
+
+from controlplane.apiserver import query as parameters
+from controlplane.apiserver.bodies import (
+    Body,
+    decode_delete_options,
+    decode_object,
+    decode_patch,
+    decode_plain,
+    read_body,
+)
+from controlplane.apiserver.call import Call
+from controlplane.apiserver.forms import list_parts, object_body
+from controlplane.apiserver.negotiation import PLAIN
+from controlplane.apiserver.responses import json_response, plain_response, success_status, yaml_response
+from controlplane.apiserver.sliced import send_parts
+from controlplane.registry.interface import Api, Listing, Stored, WriteOptions
+from orch.errors import BadRequest
+from orch.kit.clock import Clock
+
+RETURNED_WHEN_DELETED = frozenset({"pods", "services", "serviceaccounts"})
+"""Resources of the core group whose delete answers with the object; others answer with a Status (Kubernetes'
+ReturnDeletedObject)."""
+YAML_LIST_MAX_BYTES = 16 * 1024 * 1024
+"""YAML is written by a slow encoder on the event loop; larger lists are to be read as JSON."""
+
+Handler = Callable[[Call], Awaitable[StreamResponse]]
+
+
+class Objects:
+    """Handlers of one server. Each reads the body itself, so that the size limit is one place."""
+
+    def __init__(self, api: Api, clock: Clock, body_max_bytes: int) -> None:
+        self._api = api
+        self._clock = clock
+        self._body_max_bytes = body_max_bytes
+
+    async def get(self, call: Call) -> StreamResponse:
+        path = call.path
+        stored = await self._api.get(
+            call.context,
+            call.kind,
+            path.namespace,
+            path.name,
+            resource_version=call.query.text("resourceVersion"),
+            subresource=path.subresource,
+        )
+        return self._object(call, stored)
+
+    async def list(self, call: Call) -> StreamResponse:
+        options = parameters.list_options(call.query)
+        return await self._listing(call, await self._api.list(call.context, call.kind, call.path.namespace, options))
+
+    async def create(self, call: Call) -> StreamResponse:
+        body, options = await self._body(call), self._write_options(call)
+        obj = self._decode(call, body, options)
+        _check_namespace(call, obj)
+        stored = await self._api.create(call.context, call.kind, call.path.namespace, obj, options)
+        return self._object(call, stored, status=201)
+
+    async def update(self, call: Call) -> StreamResponse:
+        body, options, path = await self._body(call), self._write_options(call), call.path
+        obj = self._decode(call, body, options)
+        _check_namespace(call, obj)
+        _check_name(call, obj)
+        stored = await self._api.update(
+            call.context, call.kind, path.namespace, path.name, obj, options, subresource=path.subresource
+        )
+        return self._object(call, stored)
+
+    async def patch(self, call: Call) -> StreamResponse:
+        path = call.path
+        patch_type, patch = decode_patch(await self._body(call))
+        stored = await self._api.patch(
+            call.context,
+            call.kind,
+            path.namespace,
+            path.name,
+            patch,
+            patch_type,
+            self._write_options(call),
+            subresource=path.subresource,
+        )
+        return self._object(call, stored)
+
+    async def delete(self, call: Call) -> StreamResponse:
+        kind, path = call.kind, call.path
+        options = parameters.delete_options(call.query, decode_delete_options(await self._body(call)))
+        deleted = await self._api.delete(call.context, kind, path.namespace, path.name, options)
+        if not deleted.done or (kind.group == "" and kind.plural in RETURNED_WHEN_DELETED):
+            return self._object(call, deleted.stored)
+        uid = deleted.stored.obj.metadata.uid
+        status = success_status(name=path.name, group=kind.group, resource=kind.plural, uid=uid)
+        return plain_response(status, warnings=call.warnings)
+
+    async def delete_collection(self, call: Call) -> StreamResponse:
+        options = parameters.delete_options(call.query, decode_delete_options(await self._body(call)))
+        selection = parameters.list_options(call.query)
+        listing = await self._api.delete_collection(call.context, call.kind, call.path.namespace, selection, options)
+        return await self._listing(call, listing)
+
+    async def create_subresource(self, call: Call) -> StreamResponse:
+        """binding, eviction: the answer is a Status, 201."""
+        path = call.path
+        body = decode_plain(await self._body(call))
+        options = self._write_options(call)
+        await self._api.create_subresource(
+            call.context, call.kind, path.namespace, path.name, path.subresource, body, options
+        )
+        return plain_response(success_status(), status=201, warnings=call.warnings)
+
+    async def _body(self, call: Call) -> Body:
+        return await read_body(call.request, self._body_max_bytes)
+
+    def _write_options(self, call: Call) -> WriteOptions:
+        return parameters.write_options(call.query, call.request.headers.get("User-Agent", ""))
+
+    def _decode(self, call: Call, body: Body, options: WriteOptions) -> Any:
+        return decode_object(
+            call.kind,
+            body,
+            subresource=call.path.subresource,
+            validation=options.field_validation,
+            warn=call.context.warn,
+        )
+
+    def _object(self, call: Call, stored: Stored[Any], *, status: int = 200) -> Response:
+        wanted = call.wanted
+        if wanted is PLAIN or call.path.subresource == "scale":
+            return json_response(stored.data, status=status, warnings=call.warnings)
+        body = object_body(call.kind, stored, wanted, call.query.text("includeObject"), self._clock.now())
+        if wanted.yaml:
+            return yaml_response(body, status=status, warnings=call.warnings)
+        return json_response(body, status=status, warnings=call.warnings)
+
+    async def _listing(self, call: Call, listing: Listing[Any]) -> StreamResponse:
+        parts = list_parts(call.kind, listing, call.wanted, call.query.text("includeObject"), self._clock.now())
+        if not call.wanted.yaml:
+            return await send_parts(call.request, parts, call.warnings)
+        if sum(map(len, parts)) > YAML_LIST_MAX_BYTES:
+            raise BadRequest("the list is too large to be written as YAML: accept application/json")
+        return yaml_response(b"".join(parts), warnings=call.warnings)
+
+
+def _check_namespace(call: Call, obj: Any) -> None:
+    given = obj.metadata.namespace
+    if given and given != call.path.namespace and call.kind.namespaced:
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def _check_name(call: Call, obj: Any) -> None:
+    given, expected = obj.metadata.name, call.path.name
+    if given and given != expected:
+        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({expected})")
+    if not given:
+        raise BadRequest("name must be provided: the object in the body has no metadata.name")
+
+
+def verbs_of(objects: Objects) -> Mapping[tuple[str, str], Handler]:
+    """(method, what) -> handler; `what` is "collection", "object" or a subresource's name."""
+    changes: dict[str, Handler] = {"GET": objects.get, "PUT": objects.update, "PATCH": objects.patch}
+    verbs: dict[tuple[str, str], Handler] = {
+        ("GET", "collection"): objects.list,
+        ("POST", "collection"): objects.create,
+        ("DELETE", "collection"): objects.delete_collection,
+        ("DELETE", "object"): objects.delete,
+        ("POST", "binding"): objects.create_subresource,
+        ("POST", "eviction"): objects.create_subresource,
+        ("PUT", "finalize"): objects.update,
+    }
+    for what in ("object", "status", "scale"):
+        verbs |= {(method, what): handler for method, handler in changes.items()}
+    return verbs

@@ -1,0 +1,43 @@
+"""Request paths of the Kubernetes API, split by hand. Pure: no table of kinds, no request."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
+"""`/namespaces/x/status` is a subresource of the Namespace, `/namespaces/x/pods` a collection in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePath:
+    """`/api/<version>/...` or `/apis/<group>/<version>/...` below the version. Empty name: the collection."""
+
+    group: str
+    version: str
+    plural: str
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+
+def segments(path: str) -> list[str]:
+    """The decoded segments of a raw path; empty ones at the ends are dropped."""
+    parts = path.strip("/").split("/")
+    return [unquote(part) for part in parts] if "%" in path else parts
+
+
+def parse_resource(parts: list[str]) -> ResourcePath | None:
+    """None when the path addresses no resource (discovery, health, ...)."""
+    if parts[0] == "api" and len(parts) > 2:
+        return _below_version("", parts[1], parts[2:])
+    if parts[0] == "apis" and len(parts) > 3:
+        return _below_version(parts[1], parts[2], parts[3:])
+    return None
+
+
+def _below_version(group: str, version: str, rest: list[str]) -> ResourcePath:
+    namespace = ""
+    if len(rest) > 2 and rest[0] == "namespaces" and rest[2] not in NAMESPACE_SUBRESOURCES:
+        namespace, rest = rest[1], rest[2:]
+    name = rest[1] if len(rest) > 1 else ""
+    subresource = rest[2] if len(rest) == 3 else "/".join(rest[2:])
+    return ResourcePath(group, version, rest[0], namespace, name, subresource)

@@ -1,0 +1,97 @@
+"""From a resource path to its handler: which kind, which verb, which limits apply."""
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp.web import BaseRequest, StreamResponse
+
+from controlplane.apiserver.call import Call
+from controlplane.apiserver.limits import Gate
+from controlplane.apiserver.negotiation import Wanted
+from controlplane.apiserver.objects import Handler, Objects, verbs_of
+from controlplane.apiserver.paths import ResourcePath
+from controlplane.apiserver.podlogs import PodLogs
+from controlplane.apiserver.pods import PodLookup
+from controlplane.apiserver.query import Query
+from controlplane.apiserver.remotecommand import RemoteCommands
+from controlplane.apiserver.responses import no_such_path
+from controlplane.apiserver.settings import ServerSettings
+from controlplane.apiserver.streams import NodeStreams
+from controlplane.apiserver.watches import Watches
+from controlplane.registry.interface import Api, RequestContext
+from orch.api.kind import Kind, KindTable
+from orch.errors import MethodNotAllowed
+from orch.kit.clock import Clock
+from orch.kit.ids import Ids
+
+API_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class Resources:
+    """One per server. The kind table is asked at request time, so that kinds may come and go."""
+
+    def __init__(
+        self, api: Api, kinds: KindTable, streams: NodeStreams, clock: Clock, ids: Ids, settings: ServerSettings
+    ) -> None:
+        self._api = api
+        self._kinds = kinds
+        self._timeout_s = settings.request_timeout_s
+        self._reads = Gate(settings.reads_in_flight_max, settings.retry_after_s)
+        self._writes = Gate(settings.writes_in_flight_max, settings.retry_after_s)
+        self.watches = Watches(api, clock, ids, settings)
+        self._verbs = verbs_of(Objects(api, clock, settings.body_max_bytes))
+        lookup = PodLookup(api)
+        self._streaming: Mapping[tuple[str, str], Handler] = {
+            ("GET", "log"): PodLogs(lookup, streams, clock).serve,
+            ("GET", "exec"): RemoteCommands(lookup, streams).serve,
+            ("POST", "exec"): RemoteCommands(lookup, streams).serve,
+        }
+
+    async def serve(
+        self,
+        request: BaseRequest,
+        context: RequestContext,
+        path: ResourcePath,
+        query: Query,
+        wanted: Wanted,
+        warnings: list[str],
+    ) -> StreamResponse:
+        """Raises ApiError. Long-running requests are neither counted nor timed."""
+        kind = self._kinds.by_resource(path.group, path.version, path.plural)
+        if kind is None or not _fits(kind, path):
+            await self._refuse_unknown(request.method, context, path)
+            raise no_such_path()
+        call = Call(request, context, path, kind, query, wanted, warnings)
+        method, what = request.method, path.subresource or ("object" if path.name else "collection")
+        if method == "GET" and not path.subresource and query.flag("watch"):
+            return await self.watches.serve(call)
+        streaming = self._streaming.get((method, what))
+        if streaming is not None:
+            return await streaming(call)
+        handler = self._verbs.get((method, what))
+        if handler is None or (kind.namespaced and not path.namespace and method != "GET" and what == "collection"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        with self._reads if method == "GET" else self._writes:
+            async with asyncio.timeout(self._timeout_s):
+                return await handler(call)
+
+    async def _refuse_unknown(self, method: str, context: RequestContext, path: ResourcePath) -> None:
+        """Authorization comes before 404, so that names of resources cannot be probed."""
+        await self._api.authorize(
+            context,
+            API_VERBS.get(method, method.lower()),
+            path.group,
+            path.plural,
+            namespace=path.namespace,
+            name=path.name,
+            subresource=path.subresource,
+        )
+
+
+def _fits(kind: Kind[object], path: ResourcePath) -> bool:  # type: ignore[type-var]
+    """Whether the kind is served at such a path: its scope and its subresources."""
+    if path.namespace and not kind.namespaced:
+        return False
+    if path.name and kind.namespaced and not path.namespace:
+        return False
+    return not path.subresource or path.subresource in kind.subresources

@@ -1,0 +1,1 @@
+"""Printer columns: what `kubectl get` shows of each kind, computed by the server (meta/v1 Table)."""

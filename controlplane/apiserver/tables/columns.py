@@ -1,0 +1,122 @@
+"""What a printer is made of, and cells that several kinds share. Pure: an object and the time in, cells out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from orch.api.meta import LabelSelector, Object
+from orch.api.pod.container import Container
+
+T = TypeVar("T", bound=Object)
+Cell = str | int
+
+WIDE = 1
+"""Priority of columns that only `-o wide` shows."""
+NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """meta/v1 TableColumnDefinition."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+    def to_plain(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "type": self.type,
+            "format": self.format,
+            "description": self.description,
+            "priority": self.priority,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Printer(Generic[T]):
+    """`cells` gives one value per column."""
+
+    columns: tuple[Column, ...]
+    cells: Callable[[T, datetime], Sequence[Cell]]
+
+
+NAME = Column("Name", format="name", description="Unique within its namespace.")
+AGE = Column("Age", description="Time since the object was created.")
+
+
+def wide(name: str) -> Column:
+    return Column(name, priority=WIDE)
+
+
+def age(moment: datetime | None, now: datetime) -> str:
+    """Time since `moment` as kubectl writes it; `<unknown>` when there is none."""
+    return UNKNOWN if moment is None else duration(int((now - moment).total_seconds()))
+
+
+def created(obj: Object, now: datetime) -> str:
+    return age(obj.metadata.creation_timestamp, now)
+
+
+def duration(seconds: int) -> str:
+    """HumanDuration of Kubernetes' apimachinery (util/duration): at most two units, coarser with length."""
+    if seconds < -1:
+        return "<invalid>"
+    if seconds < 120:
+        return f"{max(seconds, 0)}s"
+    minutes, hours = seconds // 60, seconds // 3600
+    if minutes < 10:
+        return _two(minutes, "m", seconds % 60, "s")
+    if minutes < 180:
+        return f"{minutes}m"
+    if hours < 8:
+        return _two(hours, "h", minutes % 60, "m")
+    if hours < 48:
+        return f"{hours}h"
+    days = hours // 24
+    if days < 8:
+        return _two(days, "d", hours % 24, "h")
+    if days < 730:
+        return f"{days}d"
+    return _two(days // 365, "y", days % 365, "d") if days < 2920 else f"{days // 365}y"
+
+
+def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
+
+
+def joined(values: Sequence[str]) -> str:
+    return ",".join(values) if values else NONE
+
+
+def labels(pairs: Mapping[str, str] | None) -> str:
+    """`a=b,c=d` in the order of the keys."""
+    return joined([f"{key}={value}" for key, value in sorted((pairs or {}).items())])
+
+
+def selector(value: LabelSelector) -> str:
+    """A LabelSelector as text, as metav1.FormatLabelSelector writes it."""
+    texts = [f"{key}={label}" for key, label in sorted((value.match_labels or {}).items())]
+    for requirement in sorted(value.match_expressions or (), key=lambda r: r.key):
+        options = ",".join(sorted(requirement.values or ()))
+        match requirement.operator:
+            case "In":
+                texts.append(f"{requirement.key} in ({options})")
+            case "NotIn":
+                texts.append(f"{requirement.key} notin ({options})")
+            case "DoesNotExist":
+                texts.append(f"!{requirement.key}")
+            case _:
+                texts.append(requirement.key)
+    return joined(texts)
+
+
+def container_names(containers: Sequence[Container]) -> str:
+    return ",".join(container.name for container in containers)
+
+
+def container_images(containers: Sequence[Container]) -> str:
+    return ",".join(container.image or "" for container in containers)

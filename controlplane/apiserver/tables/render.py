@@ -1,0 +1,94 @@
+"""meta/v1 Table bodies. A kind without a printer of its own gets NAME and AGE, as custom resources do."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from controlplane.apiserver.tables.cluster import EVENTS, LEASES, NAMESPACES, NODES
+from controlplane.apiserver.tables.columns import AGE, NAME, Cell, Printer, created
+from controlplane.apiserver.tables.config import CONFIGMAPS, SECRETS, SERVICEACCOUNTS
+from controlplane.apiserver.tables.networks import ENDPOINTS, ENDPOINTSLICES, SERVICES
+from controlplane.apiserver.tables.pods import PODS
+from controlplane.apiserver.tables.workloads import DEPLOYMENTS, REPLICASETS
+from controlplane.registry.interface import Stored
+from orch.api.kind import Kind
+from orch.api.meta import Object, ObjectMeta
+from orch.errors import BadRequest
+
+INCLUDES = ("", "None", "Metadata", "Object")
+"""Values of includeObject; empty means Metadata."""
+
+PRINTERS: Mapping[tuple[str, str], Printer[Any]] = {
+    ("", "configmaps"): CONFIGMAPS,
+    ("", "endpoints"): ENDPOINTS,
+    ("", "events"): EVENTS,
+    ("", "namespaces"): NAMESPACES,
+    ("", "nodes"): NODES,
+    ("", "pods"): PODS,
+    ("", "secrets"): SECRETS,
+    ("", "serviceaccounts"): SERVICEACCOUNTS,
+    ("", "services"): SERVICES,
+    ("apps", "deployments"): DEPLOYMENTS,
+    ("apps", "replicasets"): REPLICASETS,
+    ("coordination.k8s.io", "leases"): LEASES,
+    ("discovery.k8s.io", "endpointslices"): ENDPOINTSLICES,
+}
+
+
+def generic_cells(obj: Object, now: datetime) -> list[Cell]:
+    return [obj.metadata.name, created(obj, now)]
+
+
+GENERIC = Printer((NAME, AGE), generic_cells)
+
+_encoder = msgspec.json.Encoder()
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    """PartialObjectMetadata of a row."""
+
+    kind: str
+    apiVersion: str
+    metadata: ObjectMeta
+
+
+class _Row(msgspec.Struct, frozen=True, omit_defaults=True):
+    """meta/v1 TableRow."""
+
+    cells: Sequence[Cell]
+    object: msgspec.Raw | _Metadata | None = None
+
+
+def table_body(
+    kind: Kind[Any],
+    items: Sequence[Stored[Any]],
+    meta: Mapping[str, Any],
+    version: str,
+    include: str,
+    now: datetime,
+    *,
+    headers: bool,
+) -> bytes:
+    """A Table of `items`. Without `headers` the column definitions stay empty (later events of a watch)."""
+    if include not in INCLUDES:
+        raise BadRequest(f'includeObject: Unsupported value: "{include}": supported values: None, Metadata, Object')
+    printer = PRINTERS.get((kind.group, kind.plural), GENERIC)
+    table = {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": meta,
+        "columnDefinitions": [column.to_plain() for column in printer.columns] if headers else [],
+        "rows": [_row(printer, stored, version, include, now) for stored in items],
+    }
+    return _encoder.encode(table)
+
+
+def _row(printer: Printer[Any], stored: Stored[Any], version: str, include: str, now: datetime) -> _Row:
+    cells = printer.cells(stored.obj, now)
+    if include == "None":
+        return _Row(cells)
+    if include == "Object":
+        return _Row(cells, msgspec.Raw(stored.data))
+    return _Row(cells, _Metadata("PartialObjectMetadata", f"meta.k8s.io/{version}", stored.obj.metadata))

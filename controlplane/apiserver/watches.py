@@ -1,0 +1,128 @@
+"""Watch streams: one chunked response per watcher, written batch by batch straight to its transport.
+
+A watcher is never waited for longer than a bound: while its transport is full, events stay in the shared log behind
+its cursor; when it does not drain in time the connection is cut and the client resumes from its last revision. A client
+that leaves cancels the handler (the server runs with handler cancellation).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import structlog
+from aiohttp.web import BaseRequest, StreamResponse
+
+from controlplane.apiserver.call import Call
+from controlplane.apiserver.forms import error_frame, event_frame
+from controlplane.apiserver.query import watch_options
+from controlplane.apiserver.responses import warning_header
+from controlplane.apiserver.settings import ServerSettings
+from controlplane.registry.interface import Api, StoredEvent
+from orch.errors import ApiError, Expired, InternalError
+from orch.kit.clock import Clock
+from orch.kit.ids import Ids
+
+log = structlog.get_logger(__name__)
+
+Batches = AsyncIterator[Sequence[StoredEvent[Any]]]
+
+
+class SlowWatcher(ConnectionError):
+    """The client does not read; its connection is cut."""
+
+
+class Watches:
+    """The open watch streams of one server."""
+
+    def __init__(self, api: Api, clock: Clock, ids: Ids, settings: ServerSettings) -> None:
+        self._api = api
+        self._clock = clock
+        self._ids = ids
+        self._settings = settings
+        self._open: set[asyncio.Timeout] = set()
+        self._stopping = False
+
+    def end_all(self) -> None:
+        """Ends every stream cleanly, as if its time were up, so that a server can stop; new ones end at once."""
+        self._stopping = True
+        for timeout in self._open:
+            timeout.reschedule(asyncio.get_running_loop().time())
+
+    async def serve(self, call: Call) -> StreamResponse:
+        """Raises ApiError until the stream has begun; later failures are ERROR events in it."""
+        options = watch_options(call.query, call.path.name)
+        seconds = self._duration_s(call)
+        try:
+            async with self._api.watch(call.context, call.kind, call.path.namespace, options) as batches:
+                response = await _begin(call)
+                await self._run(call, response, batches, seconds)
+        except Expired as error:
+            response = await _begin(call)
+            await response.write(error_frame(error))
+        await response.write_eof()
+        return response
+
+    def _duration_s(self, call: Call) -> float:
+        asked = call.query.integer("timeoutSeconds")
+        low = self._settings.watch_timeout_min_s
+        return float(asked) if asked else self._ids.uniform(low, 2 * low)
+
+    async def _run(self, call: Call, response: StreamResponse, batches: Batches, seconds: float) -> None:
+        """Streams until the time is up, the server stops, or the watch itself ends."""
+        try:
+            async with asyncio.timeout(0 if self._stopping else seconds) as timeout:
+                self._open.add(timeout)
+                try:
+                    await self._stream(call, batches)
+                finally:
+                    self._open.discard(timeout)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+        except ApiError as error:
+            await response.write(error_frame(error))
+        except SlowWatcher:
+            log.info("watcher_cut", user=call.context.user.name, resource=call.kind.resource)
+            raise
+        except OSError:
+            raise
+        except Exception:
+            log.exception("watch_failed", resource=call.kind.resource)
+            await response.write(error_frame(InternalError("the watch failed inside the server")))
+
+    async def _stream(self, call: Call, batches: Batches) -> None:
+        include = call.query.text("includeObject")
+        kind, wanted, request = call.kind, call.wanted, call.request
+        async for batch in batches:
+            now = self._clock.now()
+            await self._send(request, b"".join([event_frame(kind, event, wanted, include, now) for event in batch]))
+
+    async def _send(self, request: BaseRequest, frames: bytes) -> None:
+        """One HTTP chunk, one write to the transport; waits only when its buffer is full."""
+        transport, protocol = request.transport, request.protocol
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the watcher has left")
+        if not frames:
+            return
+        transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
+        if protocol.writing_paused:
+            await self._drain(request)
+
+    async def _drain(self, request: BaseRequest) -> None:
+        try:
+            async with asyncio.timeout(self._settings.slow_watcher_timeout_s):
+                await request.writer.drain()
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+            raise SlowWatcher("the watcher does not read") from None
+
+
+async def _begin(call: Call) -> StreamResponse:
+    """Sends the head at once: a client may wait for it before any event comes."""
+    response = StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
+    for warning in call.warnings:
+        response.headers.add("Warning", warning_header(warning))
+    response.enable_chunked_encoding()
+    await response.prepare(call.request)
+    return response
