@@ -1,8 +1,8 @@
 """`orch-server init`: makes what a server needs before its first start, in its state folder.
 
 Certificates, the admin's kubeconfig, the join token and the encryption key. Idempotent: what exists and is still good
-is kept, so that running it again changes nothing; certificates that run out soon, or lack a name that is wanted now, are
-issued anew by the same authority. Keys that protect data or trust (CA, encryption key, token) are never replaced.
+is kept, so that running it again changes nothing; certificates that run out soon, or lack a name that is wanted now,
+are issued anew by the same authority. Keys that protect data or trust (CA, encryption key, token) are never replaced.
 """
 
 import base64

@@ -1,0 +1,6 @@
+"""The `orch` command: one file per verb, standard library only on the way to `get`.
+
+A verb is a module with `add_arguments(parser)` and `run(args) -> exit code`; `main` imports only the one that was asked
+for. Nothing here imports grpc, aiohttp, numpy, msgspec or yaml at the top of a file: each costs a start more than the
+request itself.
+"""

@@ -1,0 +1,179 @@
+"""HTTPS to one API server with the standard library: requests, and streams that are read line by line.
+
+One kept connection for requests and one of its own for each stream. Raises ApiError for what the server refuses and
+CliError when there is no answer. Warnings that the server sends (header 299) go to stderr, each once.
+"""
+
+import http.client
+import json
+import os
+import re
+import socket
+import ssl
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from orch.cli.failures import CliError, Exit
+from orch.errors import from_status
+from orch.kubeconfig import Access
+
+REQUEST_TIMEOUT_S = 60.0
+USER_AGENT = "orch/0.1"
+JSON = "application/json"
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+
+Query = Mapping[str, str]
+
+
+class Connection:
+    """`base` is a path before every request's (a kubeconfig's server may have one)."""
+
+    def __init__(self, access: Access) -> None:
+        self.access = access
+        url = urlsplit(access.server)
+        if url.scheme not in ("https", "http") or not url.hostname:
+            raise CliError(f"context {access.context}: server {access.server!r} is no https:// address")
+        self._secure, self._host = url.scheme == "https", url.hostname
+        self._port = url.port or (443 if self._secure else 80)
+        self._base = url.path.rstrip("/")
+        self._tls = tls_context(access) if self._secure else None
+        self._kept: http.client.HTTPConnection | None = None
+        self._warned: set[str] = set()
+
+    def get(self, path: str, query: Query | None = None, *, accept: str = JSON) -> Any:
+        return self.request("GET", path, query, accept=accept)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        body: Any = None,
+        *,
+        content_type: str = JSON,
+        accept: str = JSON,
+    ) -> Any:
+        """Plain data of the answer. Raises ApiError, CliError."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = self._headers(accept) | ({"Content-Type": content_type} if data is not None else {})
+        response, answer = self._exchange(method, self._target(path, query), data, headers)
+        self._show_warnings(response)
+        if response.status >= 400:
+            raise _error(response.status, answer)
+        return json.loads(answer)
+
+    def lines(self, path: str, query: Query | None = None, *, accept: str = JSON) -> Iterator[bytes]:
+        """Lines of an answer as they arrive, for watches and logs; no time limit."""
+        connection = self._open(timeout=None)
+        try:
+            connection.request("GET", self._target(path, query), headers=self._headers(accept))
+            response = connection.getresponse()
+            self._show_warnings(response)
+            if response.status >= 400:
+                raise _error(response.status, response.read())
+            while line := response.readline():
+                yield line
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+
+    def socket(self) -> socket.socket:
+        """A new connected (TLS) socket, for protocols that begin with an HTTP upgrade."""
+        connection = self._open(timeout=REQUEST_TIMEOUT_S)
+        sock: socket.socket = connection.sock
+        return sock
+
+    @property
+    def authority(self) -> str:
+        return f"{self._host}:{self._port}"
+
+    def target(self, path: str, query: list[tuple[str, str]]) -> str:
+        return f"{self._base}{path}?{urlencode(query)}"
+
+    def upgrade_headers(self) -> dict[str, str]:
+        return self._headers(JSON)
+
+    def _exchange(
+        self, method: str, target: str, data: bytes | None, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """On a kept connection that the server has closed meanwhile, tries once more on a new one."""
+        for kept in (True, False):
+            fresh = self._kept is None
+            self._kept = self._kept or self._open(timeout=REQUEST_TIMEOUT_S)
+            try:
+                self._kept.request(method, target, body=data, headers=headers)
+                response = self._kept.getresponse()
+                return response, response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self._kept.close()
+                self._kept = None
+                closed_by_server = isinstance(error, http.client.RemoteDisconnected | ConnectionError)
+                if fresh or not kept or not closed_by_server:
+                    raise self._unreachable(error) from error
+        raise AssertionError("the second attempt returns or raises")
+
+    def _open(self, timeout: float | None) -> http.client.HTTPConnection:
+        connection: http.client.HTTPConnection
+        if self._tls is not None:
+            connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
+        else:
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise self._unreachable(error) from error
+        return connection
+
+    def _headers(self, accept: str) -> dict[str, str]:
+        headers = {"Accept": accept, "User-Agent": USER_AGENT}
+        return headers | ({"Authorization": f"Bearer {self.access.token}"} if self.access.token else {})
+
+    def _target(self, path: str, query: Query | None) -> str:
+        return self._base + path + (f"?{urlencode(query)}" if query else "")
+
+    def _show_warnings(self, response: http.client.HTTPResponse) -> None:
+        for header in response.headers.get_all("Warning") or ():
+            for text in _WARNING.findall(header):
+                if text not in self._warned:
+                    self._warned.add(text)
+                    print(f"Warning: {text.replace(chr(92) + chr(34), chr(34))}", file=sys.stderr)
+
+    def _unreachable(self, error: Exception) -> CliError:
+        what = getattr(error, "verify_message", "") or getattr(error, "strerror", "") or str(error)
+        advice = "is the cluster up ('orch cluster status'), and is this the right kubeconfig?"
+        return CliError(f"{self.access.server}: no answer: {what}: {advice}", Exit.UNREACHABLE)
+
+
+def tls_context(access: Access) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=access.ca_pem.decode() or None)
+    if not access.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if access.cert_pem:
+        _load_certificate(context, access)
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, access: Access) -> None:
+    """OpenSSL wants a file: an anonymous one, so that the key is never on a disk."""
+    descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, access.cert_pem + b"\n" + access.key_pem)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    except ssl.SSLError as error:
+        raise CliError(f"context {access.context}: the client certificate or key is no good: {error}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _error(status: int, answer: bytes) -> Exception:
+    try:
+        plain = json.loads(answer)
+    except ValueError:
+        plain = None
+    if isinstance(plain, dict) and plain.get("kind") == "Status":
+        return from_status(plain)
+    return CliError(f"the server answered {status}: {answer[:200].decode(errors='replace')!r}")
