@@ -1,0 +1,356 @@
+"""One container of a pod, as a state machine. Pure: no clock, no I/O; time is an argument.
+
+    WAITING > PULLING > CREATING > STARTING > RUNNING > (exit) > FINISHED
+                 ^                                       |
+                 +--------- BACKOFF <-- restart ---------+        RUNNING > STOPPING > (exit)
+
+The pod machine says when a container's turn has come (`begin`) and when it must end (`stop`). Invariants: at most one
+operation on a container is in flight; an attempt number is used once; after `stop` nothing of it is started again.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from nodeagent.container_state import EXIT_CODE_LOST, Role, Run, Stage, exit_event, restart_policy_of
+from nodeagent.pod_events import (
+    ContainerCreated,
+    ContainerEvent,
+    ContainerExited,
+    ContainerStarted,
+    CreateFailed,
+    ImageFailed,
+    ImageReady,
+    ProbeKind,
+    ProbeResult,
+    StartFailed,
+    StopFailed,
+)
+from nodeagent.pod_instructions import (
+    CreateContainer,
+    EmitEvent,
+    Instruction,
+    PullImage,
+    RemoveContainer,
+    SetTimer,
+    StartContainer,
+    StartProbes,
+    StopContainer,
+    StopProbes,
+)
+from nodeagent.runtime.interface import ContainerState, ContainerStatus
+from orch.api.pod.container import Container
+from orch.api.pod.status import ContainerStatus as StoredStatus
+from orch.kit.backoff import Backoff
+
+RESTART_DELAY_MIN_S = 1.0
+RESTART_DELAY_MAX_S = 60.0
+QUIET_S = 600.0
+"""A run that lasted so long clears the back-off."""
+STOP_RETRY_S = 1.0
+EXIT_CODE_START_ERROR = 128
+NORMAL, WARNING = "Normal", "Warning"
+
+
+class ContainerMachine:
+    def __init__(self, spec: Container, role: Role, restart_policy: str, grace_s: float) -> None:
+        """`grace_s`: how long it has to end when a probe or a changed spec stops it."""
+        self.spec, self.role = spec, role
+        self._usual_grace_s = grace_s
+        self._restart_policy = restart_policy_of(role, restart_policy)
+        self.stage = Stage.WAITING
+        self.attempt = 0
+        """Of the container that runs or, before it is created, of the next one."""
+        self.container_id = self.image_id = self.image_reference = self.image_name = ""
+        self.started_at: datetime | None = None
+        self.ready = self.started = False
+        self.was_started = False
+        """Of this or an earlier run: the containers after it may go on."""
+        self.last: Run | None = None
+        self.previous: Run | None = None
+        """The run before `last`."""
+        self.waiting_reason = self.waiting_message = ""
+        """Why it waits, beyond its turn not having come."""
+        self.stopping = False
+        self._replace = False
+        """Its spec changed: it restarts whatever the policy says."""
+        self._grace_s = 0.0
+        self._failed_before = False
+        self._backoff = Backoff[str](RESTART_DELAY_MIN_S, RESTART_DELAY_MAX_S)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def restart_count(self) -> int:
+        if self.stage in (Stage.STARTING, Stage.RUNNING, Stage.STOPPING):
+            return self.attempt
+        return self.last.attempt if self.last else 0
+
+    @property
+    def succeeded(self) -> bool:
+        return self.stage is Stage.FINISHED and self.last is not None and self.last.exit_code == 0
+
+    def handle(self, event: ContainerEvent, now: datetime) -> list[Instruction]:
+        """Answers to what is no longer asked (another attempt, another image, a stage that is over) change nothing."""
+        transition = _TRANSITIONS.get((self.stage, type(event)))
+        if transition is None or self._is_stale(event):
+            return []
+        return list(transition(self, event, now))
+
+    def begin(self) -> Iterator[Instruction]:
+        """Its turn has come."""
+        self.stage = Stage.PULLING
+        yield PullImage(self.name, self.spec.image or "")
+
+    def timer_fired(self) -> Iterator[Instruction]:
+        if self.stage is Stage.BACKOFF:
+            yield from self.begin()
+        elif self.stage is Stage.STOPPING:
+            yield self._stop_instruction()
+
+    def retry_now(self) -> Iterator[Instruction]:
+        """What it failed on may have changed; a crash loop goes on waiting."""
+        if self.stage is Stage.BACKOFF and self.waiting_reason != "CrashLoopBackOff":
+            yield from self.begin()
+
+    def stop(self, grace_s: float) -> Iterator[Instruction]:
+        """It must end, for good. Called again with a shorter grace it hurries."""
+        shorter = not self.stopping or grace_s < self._grace_s
+        self.stopping, self._usual_grace_s = True, grace_s
+        if self.stage in (Stage.WAITING, Stage.PULLING, Stage.BACKOFF):
+            self.stage = Stage.FINISHED
+        elif self.stage is Stage.RUNNING:
+            yield from self._kill(f"Stopping container {self.name}", grace_s)
+        elif self.stage is Stage.STOPPING and shorter:
+            self._grace_s = grace_s
+            yield self._stop_instruction()
+
+    def change_spec(self, spec: Container) -> Iterator[Instruction]:
+        """A running container whose image changed is replaced (the only field of it that an update may change)."""
+        image_changed, self.spec = spec.image != self.spec.image, spec
+        if not image_changed or self.stopping:
+            return
+        self._backoff.forget("restart")
+        if self.stage in (Stage.PULLING, Stage.BACKOFF):
+            yield from self.begin()
+        elif self.stage is Stage.RUNNING:
+            self._replace = True
+            yield from self._kill(f"Container {self.name} definition changed, will be restarted", self._usual_grace_s)
+
+    def adopt(
+        self, found: ContainerStatus | None, stored: StoredStatus | None, *, fresh_sandbox: bool, now: datetime
+    ) -> Iterator[Instruction]:
+        """Takes over what an earlier agent left: the runtime's container, and the status that was last reported."""
+        self._restore(stored)
+        if found is not None:
+            self.attempt, self.container_id, self.image_id = found.attempt, found.id, found.image_id
+            yield from self._adopt_found(found, stored, now)
+        elif stored is not None and stored.state.running is not None:
+            self._end(Run(self.attempt, self.container_id, EXIT_CODE_LOST, "ContainerStatusUnknown",
+                          stored.state.running.started_at, now, "The container could not be located"))  # fmt: skip
+            self._settle(fresh_sandbox)
+        elif self.last is not None:
+            self._settle(fresh_sandbox)
+
+    def _restore(self, stored: StoredStatus | None) -> None:
+        if stored is None:
+            return
+        self.attempt = stored.restart_count
+        self.container_id = (stored.container_id or "").rpartition("//")[2]
+        self.image_name, self.image_reference = stored.image, stored.image_id
+        self.ready, self.started = stored.ready, bool(stored.started)
+        self.was_started = self.started
+        ended = stored.state.terminated or stored.last_state.terminated
+        if ended is not None:
+            attempt = stored.restart_count - (1 if stored.state.running is not None else 0)
+            self.last = Run(attempt, (ended.container_id or "").rpartition("//")[2], ended.exit_code,
+                            ended.reason or "", ended.started_at, ended.finished_at, ended.message or "")  # fmt: skip
+
+    def _adopt_found(self, found: ContainerStatus, stored: StoredStatus | None, now: datetime) -> Iterator[Instruction]:
+        same = stored is not None and (stored.container_id or "").endswith(found.id)
+        if not same:
+            self.ready = self.started = False
+        if found.state is ContainerState.CREATED:
+            self.stage = Stage.STARTING
+            yield StartContainer(self.name, self.attempt, found.id)
+        elif found.state is ContainerState.RUNNING:
+            self.stage, self.started_at = Stage.RUNNING, found.started_at
+            yield from self._observe(keep_verdicts=same)
+        elif self.last is not None and self.last.attempt == found.attempt:
+            self._settle(fresh_sandbox=False)
+        else:
+            self.stage = Stage.RUNNING
+            yield from self._exited(exit_event(found, now), now)
+
+    def _settle(self, fresh_sandbox: bool) -> None:
+        """After its last run: whether it gets another turn. A new sandbox runs the init containers again."""
+        assert self.last is not None
+        again = fresh_sandbox and self.role is Role.INIT
+        self.ready = self.started = False
+        if again or self._wants_restart(self.last.exit_code):
+            self.attempt = self.last.attempt + 1
+            self.stage = Stage.WAITING
+        else:
+            self.stage = Stage.FINISHED
+
+    def _is_stale(self, event: ContainerEvent) -> bool:
+        if isinstance(event, ImageReady | ImageFailed):
+            return event.image != (self.spec.image or "")
+        return event.attempt != self.attempt
+
+    def _image_ready(self, event: ImageReady, now: datetime) -> Iterator[Instruction]:
+        self.image_id, self.image_reference, self.image_name = event.image_id, event.reference, event.name
+        self._backoff.forget("image")
+        self.stage = Stage.CREATING
+        yield CreateContainer(self.name, self.attempt, event.image, event.image_id)
+
+    def _image_failed(self, event: ImageFailed, now: datetime) -> Iterator[Instruction]:
+        again = self.waiting_reason in (event.reason, "ImagePullBackOff")
+        reason, message = event.reason, event.message
+        if again and event.reason == "ErrImagePull":
+            reason, message = "ImagePullBackOff", f'Back-off pulling image "{event.image}": {event.message}'
+        yield EmitEvent(WARNING, "Failed", f"Error: {reason}", self.name)
+        yield EmitEvent(WARNING, "Failed", f'Failed to pull image "{event.image}": {event.message}', self.name)
+        yield self._wait(reason, message, self._backoff.next_s("image"))
+
+    def _created(self, event: ContainerCreated, now: datetime) -> Iterator[Instruction]:
+        self.container_id = event.container_id
+        self._backoff.forget("create")
+        if self.stopping:
+            self.stage = Stage.FINISHED
+            return
+        yield EmitEvent(NORMAL, "Created", f"Created container: {self.name}", self.name)
+        self.stage = Stage.STARTING
+        yield StartContainer(self.name, self.attempt, event.container_id)
+
+    def _create_failed(self, event: CreateFailed, now: datetime) -> Iterator[Instruction]:
+        if self.stopping:
+            self.stage = Stage.FINISHED
+            return
+        yield EmitEvent(WARNING, "Failed", f"Error: {event.message}", self.name)
+        yield self._wait(event.reason, event.message, self._backoff.next_s("create"))
+
+    def _started(self, event: ContainerStarted, now: datetime) -> Iterator[Instruction]:
+        self.stage, self.started_at = Stage.RUNNING, event.started_at
+        self.waiting_reason = self.waiting_message = ""
+        yield EmitEvent(NORMAL, "Started", f"Started container {self.name}", self.name)
+        if self.last is not None and self.last.container_id:
+            yield RemoveContainer(self.name, self.last.attempt, self.last.container_id)
+        if self.stopping:
+            yield from self._kill(f"Stopping container {self.name}", self._usual_grace_s)
+        else:
+            yield from self._observe(keep_verdicts=False)
+
+    def _observe(self, *, keep_verdicts: bool) -> Iterator[Instruction]:
+        """Probes from now on; what has no probe holds at once. An adopted container keeps the verdicts it had."""
+        if not keep_verdicts:
+            self.started = self.spec.startup_probe is None
+            self.ready = self.started and self.spec.readiness_probe is None
+        self.was_started |= self.started
+        if self.spec.startup_probe or self.spec.liveness_probe or self.spec.readiness_probe:
+            yield StartProbes(self.name, self.attempt, self.container_id)
+
+    def _start_failed(self, event: StartFailed, now: datetime) -> Iterator[Instruction]:
+        yield EmitEvent(WARNING, "Failed", f"Error: {event.message}", self.name)
+        yield RemoveContainer(self.name, self.attempt, self.container_id)
+        run = Run(self.attempt, "", EXIT_CODE_START_ERROR, "StartError", None, now, event.message)
+        yield from self._ended(run, now)
+
+    def _exited(self, event: ContainerExited, now: datetime) -> Iterator[Instruction]:
+        reason = "OOMKilled" if event.oom_killed else "Completed" if event.exit_code == 0 else "Error"
+        if event.lost:
+            reason = "ContainerStatusUnknown"
+        started_at = event.started_at or self.started_at
+        run = Run(self.attempt, self.container_id, event.exit_code, reason, started_at, event.finished_at)
+        if self.stage is Stage.RUNNING and (self.spec.liveness_probe or self.spec.readiness_probe):
+            yield StopProbes(self.name)
+        yield from self._ended(run, now)
+
+    def _ended(self, run: Run, now: datetime) -> Iterator[Instruction]:
+        self._end(run)
+        if self.stopping or not (self._replace or self._wants_restart(run.exit_code)):
+            self.stage = Stage.FINISHED
+            return
+        self.attempt += 1
+        delay_s = self._restart_delay_s(run)
+        self._replace = False
+        if not delay_s:
+            yield from self.begin()
+            return
+        yield EmitEvent(WARNING, "BackOff", f"Back-off restarting failed container {self.name}", self.name)
+        message = f"back-off {delay_s:g}s restarting failed container={self.name}"
+        yield self._wait("CrashLoopBackOff", message, delay_s)
+
+    def _end(self, run: Run) -> None:
+        self.previous, self.last = self.last, run
+        self.ready = self.started = False
+        self.started_at = None
+        self.waiting_reason = self.waiting_message = ""
+
+    def _restart_delay_s(self, run: Run) -> float:
+        """The first restart is immediate, as kubelet's; then 1 s, doubling to 60 s."""
+        quiet = run.started_at is not None and run.finished_at is not None
+        if quiet and (run.finished_at - run.started_at).total_seconds() >= QUIET_S:  # type: ignore[operator]
+            self._backoff.forget("restart")
+            self._failed_before = False
+        if self._replace or not self._failed_before:
+            self._failed_before = not self._replace
+            return 0.0
+        return self._backoff.next_s("restart")
+
+    def _wants_restart(self, exit_code: int) -> bool:
+        return self._restart_policy == "Always" or (self._restart_policy == "OnFailure" and exit_code != 0)
+
+    def _wait(self, reason: str, message: str, delay_s: float) -> Instruction:
+        self.stage = Stage.BACKOFF
+        self.waiting_reason, self.waiting_message = reason, message
+        return SetTimer(f"container/{self.name}", delay_s)
+
+    def _probed(self, event: ProbeResult, now: datetime) -> Iterator[Instruction]:
+        if not event.healthy:
+            text = f"{event.probe.capitalize()} probe failed: {event.message}"
+            yield EmitEvent(WARNING, "Unhealthy", text, self.name)
+        if event.probe is ProbeKind.READINESS:
+            self.ready = event.healthy and self.started
+        elif not event.healthy:
+            message = f"Container {self.name} failed {event.probe} probe, will be restarted"
+            yield from self._kill(message, self._probe_grace_s(event.probe))
+        elif event.probe is ProbeKind.STARTUP:
+            self.started = self.was_started = True
+            self.ready = self.spec.readiness_probe is None
+
+    def _probe_grace_s(self, probe: ProbeKind) -> float:
+        spec = self.spec.liveness_probe if probe is ProbeKind.LIVENESS else self.spec.startup_probe
+        own = spec.termination_grace_period_seconds if spec is not None else None
+        return self._usual_grace_s if own is None else float(own)
+
+    def _kill(self, message: str, grace_s: float) -> Iterator[Instruction]:
+        self.stage, self._grace_s = Stage.STOPPING, grace_s
+        if self.spec.liveness_probe or self.spec.readiness_probe or self.spec.startup_probe:
+            yield StopProbes(self.name)
+        yield EmitEvent(NORMAL, "Killing", message, self.name)
+        yield self._stop_instruction()
+
+    def _stop_instruction(self) -> Instruction:
+        return StopContainer(self.name, self.attempt, self.container_id, self._grace_s)
+
+    def _stop_failed(self, event: StopFailed, now: datetime) -> Iterator[Instruction]:
+        yield EmitEvent(WARNING, "FailedKillPod", event.message, self.name)
+        yield SetTimer(f"container/{self.name}", STOP_RETRY_S)
+
+
+_TRANSITIONS: dict[tuple[Stage, type], Callable[[ContainerMachine, Any, datetime], Iterator[Instruction]]] = {
+    (Stage.PULLING, ImageReady): ContainerMachine._image_ready,
+    (Stage.PULLING, ImageFailed): ContainerMachine._image_failed,
+    (Stage.CREATING, ContainerCreated): ContainerMachine._created,
+    (Stage.CREATING, CreateFailed): ContainerMachine._create_failed,
+    (Stage.STARTING, ContainerStarted): ContainerMachine._started,
+    (Stage.STARTING, StartFailed): ContainerMachine._start_failed,
+    (Stage.STARTING, ContainerExited): ContainerMachine._exited,  # it ended before the answer that it began
+    (Stage.RUNNING, ContainerExited): ContainerMachine._exited,
+    (Stage.RUNNING, ProbeResult): ContainerMachine._probed,
+    (Stage.STOPPING, ContainerExited): ContainerMachine._exited,
+    (Stage.STOPPING, StopFailed): ContainerMachine._stop_failed,
+}

@@ -1,0 +1,176 @@
+"""What can happen to a pod on its node: the inputs of the pod machine. Data only.
+
+Every event that answers an instruction names the attempt (or image) it answers for, so that a late answer is known.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from nodeagent.runtime.interface import ContainerStatus, SandboxStatus
+from orch.api.pod.spec import Pod
+
+
+class ProbeKind(StrEnum):
+    STARTUP = "startup"
+    LIVENESS = "liveness"
+    READINESS = "readiness"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The first event of every machine: what the runtime holds of the pod (nothing, if it is new here)."""
+
+    sandbox: SandboxStatus | None = None
+    containers: tuple[ContainerStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PodDesired:
+    """The pod as the control plane wants it now."""
+
+    pod: Pod
+
+
+@dataclass(frozen=True, slots=True)
+class PodRemoved:
+    """The pod object is gone (deleted by force, or its node was replaced): nobody waits for a graceful end."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputsChanged:
+    """A ConfigMap or Secret that the pod names came, changed or went."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxReady:
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFailed:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStopped:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxRemoved:
+    """Nothing of the sandbox, its containers and volumes is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeardownFailed:
+    """Stopping or removing the sandbox failed; it is tried again."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumesReady:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class VolumesFailed:
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReady:
+    container: str
+    image: str
+    """As the pod names it."""
+    image_id: str
+    reference: str
+    """Canonical name with digest, for status.imageID."""
+    name: str
+    """Canonical name, for status.image."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFailed:
+    container: str
+    image: str
+    reason: str
+    """ErrImagePull, ErrImageNeverPull or InvalidImageName."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerCreated:
+    container: str
+    attempt: int
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateFailed:
+    container: str
+    attempt: int
+    reason: str
+    """CreateContainerConfigError or CreateContainerError."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStarted:
+    container: str
+    attempt: int
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    container: str
+    attempt: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExited:
+    container: str
+    attempt: int
+    exit_code: int
+    oom_killed: bool
+    started_at: datetime | None
+    finished_at: datetime
+    lost: bool = False
+    """Nobody saw how it ended; the exit code is made up."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopFailed:
+    container: str
+    attempt: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """A probe's verdict, its thresholds applied."""
+
+    container: str
+    attempt: int
+    probe: ProbeKind
+    healthy: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    timer: str
+
+
+ContainerEvent = (
+    ImageReady | ImageFailed | ContainerCreated | CreateFailed | ContainerStarted | StartFailed | ContainerExited
+    | StopFailed | ProbeResult
+)  # fmt: skip
+PodEvent = (
+    Adopted | PodDesired | PodRemoved | InputsChanged | SandboxReady | SandboxFailed | SandboxStopped | SandboxRemoved
+    | TeardownFailed | VolumesReady | VolumesFailed | TimerFired
+)  # fmt: skip
+Event = PodEvent | ContainerEvent

@@ -1,0 +1,117 @@
+"""What the pod machine wants done: its outputs. Data only; the pod worker carries them out, each idempotently."""
+
+from dataclasses import dataclass
+
+from orch.api.pod.status import PodStatus
+
+
+@dataclass(frozen=True, slots=True)
+class RunSandbox:
+    """Answered by SandboxReady or SandboxFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareVolumes:
+    """Answered by VolumesReady or VolumesFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PullImage:
+    """Make the image present as its pull policy says. Answered by ImageReady or ImageFailed."""
+
+    container: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateContainer:
+    """Answered by ContainerCreated or CreateFailed."""
+
+    container: str
+    attempt: int
+    image: str
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Answered by ContainerStarted or StartFailed."""
+
+    container: str
+    attempt: int
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopContainer:
+    """Answered by ContainerExited or StopFailed."""
+
+    container: str
+    attempt: int
+    container_id: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    """Not answered: an earlier attempt that a later one replaced."""
+
+    container: str
+    attempt: int
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopSandbox:
+    """Answered by SandboxStopped or TeardownFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSandbox:
+    """Sandbox, containers, volumes, files. Answered by SandboxRemoved or TeardownFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartProbes:
+    """Answered by ProbeResult whenever a verdict changes, until StopProbes."""
+
+    container: str
+    attempt: int
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopProbes:
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Answered by TimerFired; setting a timer again replaces it."""
+
+    timer: str
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class EmitEvent:
+    """An Event object about the pod or, with `container`, about one of its containers."""
+
+    type: str
+    reason: str
+    message: str
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportStatus:
+    """`stopped`: nothing of the pod is left on the node and nothing of it will start again."""
+
+    status: PodStatus
+    stopped: bool = False
+
+
+Instruction = (
+    RunSandbox | PrepareVolumes | PullImage | CreateContainer | StartContainer | StopContainer | RemoveContainer
+    | StopSandbox | RemoveSandbox | StartProbes | StopProbes | SetTimer | EmitEvent | ReportStatus
+)  # fmt: skip

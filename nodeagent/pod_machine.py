@@ -1,0 +1,334 @@
+"""One pod on its node, as a state machine: `handle(event, now) -> instructions`. Pure: no clock, no I/O, no randomness.
+
+The worker gives it every event and carries out what it returns; each instruction's outcome comes back as an event.
+Events only note what happened (`_HANDLERS`, `container_machine`); what follows is then decided from the whole state
+(`_advance`), so that a lost or repeated event does no harm. Invariants: no container is created outside a ready
+sandbox with ready volumes; the sandbox is stopped only when nothing in it runs or is being made; once it is ending,
+nothing of the pod is started; a terminal phase stays.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any
+
+from nodeagent.container_machine import NORMAL, WARNING, ContainerMachine
+from nodeagent.container_state import Role, Stage
+from nodeagent.pod_events import (
+    Adopted,
+    ContainerEvent,
+    Event,
+    InputsChanged,
+    PodDesired,
+    PodRemoved,
+    SandboxFailed,
+    SandboxReady,
+    SandboxRemoved,
+    SandboxStopped,
+    TeardownFailed,
+    TimerFired,
+    VolumesFailed,
+    VolumesReady,
+)
+from nodeagent.pod_instructions import (
+    EmitEvent,
+    Instruction,
+    PrepareVolumes,
+    RemoveContainer,
+    RemoveSandbox,
+    ReportStatus,
+    RunSandbox,
+    SetTimer,
+    StopSandbox,
+)
+from nodeagent.pod_status import Failure, is_past, is_terminal, pod_status
+from nodeagent.runtime.interface import SandboxState
+from orch.api.pod.container import Container
+from orch.api.pod.spec import Pod
+from orch.api.pod.status import ContainerStatus, PodStatus
+from orch.kit.backoff import Backoff
+
+RETRY_DELAY_MIN_S = 1.0
+RETRY_DELAY_MAX_S = 60.0
+DEFAULT_GRACE_S = 30
+DEADLINE_TIMER, SANDBOX_TIMER, VOLUMES_TIMER, TEARDOWN_TIMER = "deadline", "sandbox", "volumes", "teardown"
+CONTAINER_TIMER_PREFIX = "container/"
+
+
+class Step(Enum):
+    """How far the sandbox, or the volumes, are."""
+
+    ABSENT = auto()
+    IN_FLIGHT = auto()
+    READY = auto()
+    FAILED = auto()
+    """Waits for its timer."""
+    STOPPING = auto()
+    STOPPED = auto()
+    REMOVING = auto()
+    REMOVED = auto()
+
+
+class Goal(Enum):
+    """Only ever moves down this list."""
+
+    RUN = auto()
+    STOP = auto()
+    """It came to its end; its containers stay for their logs until the pod is deleted."""
+    REMOVE = auto()
+
+
+class PodMachine:
+    """Implements pod_status.PodView. `stored` is the status that was last reported of this pod."""
+
+    def __init__(self, pod: Pod, stored: PodStatus, host_ip: str) -> None:
+        self.pod, self.status, self.host_ip = pod, stored, host_ip
+        self.containers: tuple[ContainerMachine, ...] = _machines(pod)
+        self.sandbox = self.volumes = Step.ABSENT
+        self.pod_ip = ""
+        self.goal = Goal.RUN
+        self.failure: Failure | None = None
+        self.gone = False
+        """Nothing is left to do; the worker may end."""
+        self._grace_s = _grace_s(pod)
+        self._backoff = Backoff[str](RETRY_DELAY_MIN_S, RETRY_DELAY_MAX_S)
+        self._reported: ReportStatus | None = None
+
+    @property
+    def sandbox_ready(self) -> bool:
+        return self.sandbox is Step.READY
+
+    @property
+    def over(self) -> bool:
+        return self.goal is not Goal.RUN and not self._busy()
+
+    def handle(self, event: Event, now: datetime) -> list[Instruction]:
+        if self.gone:
+            return []
+        handler = _HANDLERS.get(type(event), PodMachine._container_event)
+        done = list(handler(self, event, now))
+        return [*done, *self._advance(now), *self._report(now)]
+
+    def container(self, name: str) -> ContainerMachine | None:
+        return next((c for c in self.containers if c.name == name), None)
+
+    # What happened.
+
+    def _container_event(self, event: ContainerEvent, now: datetime) -> Iterator[Instruction]:
+        container = self.container(event.container)
+        if container is not None:
+            yield from container.handle(event, now)
+
+    def _adopted(self, event: Adopted, now: datetime) -> Iterator[Instruction]:
+        if event.sandbox is not None:
+            ready = event.sandbox.state is SandboxState.READY
+            self.sandbox = Step.READY if ready else Step.STOPPED
+            self.pod_ip = event.sandbox.ip or (self.host_ip if self.pod.spec.host_network and ready else "")
+        stored = {s.name: s for s in (*(self.status.container_statuses or ()), *_init_statuses(self.status))}
+        for container in self.containers:
+            attempts = sorted((c for c in event.containers if c.name == container.name), key=lambda c: c.attempt)
+            yield from (RemoveContainer(old.name, old.attempt, old.id) for old in attempts[:-1])
+            yield from container.adopt(
+                attempts[-1] if attempts else None,
+                stored.get(container.name),
+                fresh_sandbox=event.sandbox is None,
+                now=now,
+            )
+        if is_terminal(self.status.phase):
+            self.goal = Goal.STOP
+        self._note_deletion()
+        yield from self._set_deadline(now)
+
+    def _desired(self, event: PodDesired, now: datetime) -> Iterator[Instruction]:
+        self.pod = event.pod
+        self._note_deletion()
+        specs = {spec.name: spec for spec, _ in _container_specs(event.pod)}
+        for container in self.containers:
+            if container.name in specs:
+                yield from container.change_spec(specs[container.name])
+
+    def _removed(self, event: PodRemoved, now: datetime) -> Iterator[Instruction]:
+        self.goal = Goal.REMOVE
+        yield from ()
+
+    def _inputs_changed(self, event: InputsChanged, now: datetime) -> Iterator[Instruction]:
+        if self.volumes is Step.FAILED:
+            self.volumes = Step.ABSENT
+        for container in self.containers:
+            yield from container.retry_now()
+
+    def _sandbox_ready(self, event: SandboxReady, now: datetime) -> Iterator[Instruction]:
+        self.sandbox = Step.READY
+        self.pod_ip = event.ip or (self.host_ip if self.pod.spec.host_network else "")
+        self._backoff.forget(SANDBOX_TIMER)
+        yield from ()
+
+    def _sandbox_failed(self, event: SandboxFailed, now: datetime) -> Iterator[Instruction]:
+        self.sandbox = Step.FAILED
+        yield EmitEvent(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {event.message}")
+        yield SetTimer(SANDBOX_TIMER, self._backoff.next_s(SANDBOX_TIMER))
+
+    def _volumes_ready(self, event: VolumesReady, now: datetime) -> Iterator[Instruction]:
+        self.volumes = Step.READY
+        self._backoff.forget(VOLUMES_TIMER)
+        yield from ()
+
+    def _volumes_failed(self, event: VolumesFailed, now: datetime) -> Iterator[Instruction]:
+        self.volumes = Step.FAILED
+        yield EmitEvent(WARNING, "FailedMount", event.message)
+        yield SetTimer(VOLUMES_TIMER, self._backoff.next_s(VOLUMES_TIMER))
+
+    def _sandbox_stopped(self, event: SandboxStopped, now: datetime) -> Iterator[Instruction]:
+        self.sandbox = Step.STOPPED
+        self._backoff.forget(TEARDOWN_TIMER)
+        yield from ()
+
+    def _sandbox_removed(self, event: SandboxRemoved, now: datetime) -> Iterator[Instruction]:
+        """After it a pod that ends is gone; one that goes on gets a new sandbox."""
+        self.sandbox = Step.REMOVED if self.goal is Goal.REMOVE else Step.ABSENT
+        self.volumes = Step.ABSENT
+        self.pod_ip = ""
+        yield from ()
+
+    def _teardown_failed(self, event: TeardownFailed, now: datetime) -> Iterator[Instruction]:
+        yield EmitEvent(WARNING, "FailedKillPod", event.message)
+        yield SetTimer(TEARDOWN_TIMER, self._backoff.next_s(TEARDOWN_TIMER))
+
+    def _timer(self, event: TimerFired, now: datetime) -> Iterator[Instruction]:
+        if event.timer.startswith(CONTAINER_TIMER_PREFIX):
+            container = self.container(event.timer.removeprefix(CONTAINER_TIMER_PREFIX))
+            yield from container.timer_fired() if container is not None else ()
+        elif event.timer == SANDBOX_TIMER and self.sandbox is Step.FAILED:
+            self.sandbox = Step.ABSENT
+        elif event.timer == VOLUMES_TIMER and self.volumes is Step.FAILED:
+            self.volumes = Step.ABSENT
+        elif event.timer == TEARDOWN_TIMER and self.sandbox in (Step.STOPPING, Step.REMOVING):
+            yield StopSandbox() if self.sandbox is Step.STOPPING else RemoveSandbox()
+        elif event.timer == DEADLINE_TIMER and self.goal is Goal.RUN:
+            yield from self._past_deadline()
+
+    def _past_deadline(self) -> Iterator[Instruction]:
+        self.failure = Failure("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+        self.goal = Goal.STOP
+        yield EmitEvent(NORMAL, "DeadlineExceeded", self.failure.message)
+
+    def _set_deadline(self, now: datetime) -> Iterator[Instruction]:
+        limit_s = self.pod.spec.active_deadline_seconds
+        if limit_s is not None and self.goal is Goal.RUN:
+            active_s = (now - self.status.start_time).total_seconds() if self.status.start_time else 0.0
+            yield SetTimer(DEADLINE_TIMER, max(limit_s - active_s, 0.0))
+
+    def _note_deletion(self) -> None:
+        if self.pod.metadata.deletion_timestamp is not None:
+            self.goal = Goal.REMOVE
+            self._grace_s = _grace_s(self.pod)
+
+    # What follows.
+
+    def _advance(self, now: datetime) -> Iterator[Instruction]:
+        if self.goal is Goal.RUN and self._completed():
+            self.goal = Goal.STOP
+        if self.goal is Goal.RUN:
+            yield from self._advance_start()
+        else:
+            yield from self._advance_stop()
+
+    def _advance_start(self) -> Iterator[Instruction]:
+        if self.sandbox is Step.STOPPED and not self._busy():
+            self.sandbox = Step.REMOVING
+            yield RemoveSandbox()
+        if self.sandbox is Step.ABSENT:
+            self.sandbox = Step.IN_FLIGHT
+            yield RunSandbox()
+        if self.volumes is Step.ABSENT and self.sandbox is not Step.REMOVING:
+            self.volumes = Step.IN_FLIGHT
+            yield PrepareVolumes()
+        if self.sandbox is Step.READY and self.volumes is Step.READY:
+            for container in self._whose_turn_it_is():
+                yield from container.begin()
+
+    def _whose_turn_it_is(self) -> list[ContainerMachine]:
+        """Init containers one after the other, each when the one before is past; then all main containers."""
+        for container in self.containers:
+            if container.role is not Role.MAIN and not is_past(container):
+                return [container] if container.stage is Stage.WAITING else []
+        return [c for c in self.containers if c.stage is Stage.WAITING]
+
+    def _advance_stop(self) -> Iterator[Instruction]:
+        for container in self._whose_end_it_is():
+            yield from container.stop(self._grace_s)
+        if self._busy() or Step.IN_FLIGHT in (self.sandbox, self.volumes):
+            return
+        if self.sandbox in (Step.READY, Step.FAILED, Step.ABSENT):
+            self.sandbox = Step.STOPPING
+            yield StopSandbox()
+        elif self.sandbox is Step.STOPPED and self.goal is Goal.REMOVE:
+            self.sandbox = Step.REMOVING
+            yield RemoveSandbox()
+
+    def _whose_end_it_is(self) -> list[ContainerMachine]:
+        """Main and init containers together; sidecars after them, the last one first."""
+        others = [c for c in self.containers if c.role is not Role.SIDECAR]
+        if any(c.stage is not Stage.FINISHED for c in others):
+            return others
+        sidecars = [c for c in self.containers if c.role is Role.SIDECAR and c.stage is not Stage.FINISHED]
+        return sidecars[-1:]
+
+    def _completed(self) -> bool:
+        """All that was to run has ended and nothing of it is to be restarted."""
+        init = [c for c in self.containers if c.role is Role.INIT]
+        if any(c.stage is Stage.FINISHED and not c.succeeded for c in init):
+            return True
+        main = [c for c in self.containers if c.role is Role.MAIN]
+        return all(c.succeeded for c in init) and all(c.stage is Stage.FINISHED for c in main)
+
+    def _busy(self) -> bool:
+        return any(c.stage.is_busy for c in self.containers)
+
+    def _report(self, now: datetime) -> Iterator[Instruction]:
+        self.status = pod_status(self, self.status, now)
+        stopped = self.sandbox is Step.REMOVED
+        self.gone = stopped
+        report = ReportStatus(self.status, stopped)
+        if report != self._reported:
+            self._reported = report
+            yield report
+
+
+_HANDLERS: dict[type, Callable[[PodMachine, Any, datetime], Iterator[Instruction]]] = {
+    Adopted: PodMachine._adopted,
+    PodDesired: PodMachine._desired,
+    PodRemoved: PodMachine._removed,
+    InputsChanged: PodMachine._inputs_changed,
+    SandboxReady: PodMachine._sandbox_ready,
+    SandboxFailed: PodMachine._sandbox_failed,
+    SandboxStopped: PodMachine._sandbox_stopped,
+    SandboxRemoved: PodMachine._sandbox_removed,
+    TeardownFailed: PodMachine._teardown_failed,
+    VolumesReady: PodMachine._volumes_ready,
+    VolumesFailed: PodMachine._volumes_failed,
+    TimerFired: PodMachine._timer,
+}
+
+
+def _container_specs(pod: Pod) -> Iterator[tuple[Container, Role]]:
+    for spec in pod.spec.init_containers or ():
+        yield spec, Role.SIDECAR if spec.restart_policy == "Always" else Role.INIT
+    for spec in pod.spec.containers:
+        yield spec, Role.MAIN
+
+
+def _machines(pod: Pod) -> tuple[ContainerMachine, ...]:
+    policy, grace_s = pod.spec.restart_policy or "Always", _grace_s(pod)
+    return tuple(ContainerMachine(spec, role, policy, grace_s) for spec, role in _container_specs(pod))
+
+
+def _grace_s(pod: Pod) -> float:
+    asked = pod.metadata.deletion_grace_period_seconds
+    if asked is None:
+        asked = pod.spec.termination_grace_period_seconds
+    return float(DEFAULT_GRACE_S if asked is None else asked)
+
+
+def _init_statuses(status: PodStatus) -> tuple[ContainerStatus, ...]:
+    return status.init_container_statuses or ()
