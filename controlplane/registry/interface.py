@@ -7,6 +7,7 @@ and after it; `LocalClient` calls it with a fixed identity. Every call carries a
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, Protocol, TypeVar
 
 from orch.api.kind import Kind
@@ -82,12 +83,17 @@ class WriteOptions:
     """Strict, Warn or Ignore: what an unknown field in a body or patch gets."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredEvent(Generic[T]):
     """One event of a watch. For DELETED the object's last state with the delete's revision."""
 
     type: EventType
     stored: Stored[T]
+
+    @cached_property
+    def frame(self) -> bytes:
+        """The event as one line of a watch body; made once, shared by all watchers."""
+        return b"".join((b'{"type":"', self.type.encode(), b'","object":', self.stored.data, b"}\n"))
 
 
 @dataclass(frozen=True, slots=True)

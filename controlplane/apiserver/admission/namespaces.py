@@ -1,4 +1,7 @@
-"""Nothing is created in a namespace that is absent or being deleted; the system's own namespaces stay (NamespaceLifecycle)."""
+"""Nothing is created in a namespace that is absent or being deleted, and the system's own namespaces stay.
+
+As the plugin NamespaceLifecycle of kube-apiserver.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,9 +26,8 @@ class NamespaceLifecycle:
     async def admit(self, request: Request, obj: Any) -> Any:
         if request.operation is Operation.CREATE and request.kind.namespaced:
             await self._check_open(request)
-        elif request.operation is Operation.DELETE and _is_namespace(request.kind):
-            if request.name in IMMORTAL_NAMESPACES:
-                raise failures.forbidden(request.kind, request.name, "this namespace may not be deleted")
+        elif request.operation is Operation.DELETE and _is_immortal(request.kind, request.name):
+            raise failures.forbidden(request.kind, request.name, "this namespace may not be deleted")
         return obj
 
     async def _check_open(self, request: Request) -> None:
@@ -46,5 +48,5 @@ class NamespaceLifecycle:
         return (Guard(keys.object_key(NAMESPACES, "", namespace), mod_revision=stored.revision),)
 
 
-def _is_namespace(kind: Kind[Any]) -> bool:
-    return (kind.group, kind.plural) == (NAMESPACES.group, NAMESPACES.plural)
+def _is_immortal(kind: Kind[Any], name: str) -> bool:
+    return (kind.group, kind.plural) == (NAMESPACES.group, NAMESPACES.plural) and name in IMMORTAL_NAMESPACES

@@ -1,0 +1,317 @@
+"""The one chain that every call goes through, whoever calls: authorization, admission, registry.
+
+The registry sets defaults and validates after admission, inside its retries, since a write that lost a race is decided
+anew. The chain knows verbs and subresources; it never touches the store.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from controlplane.apiserver.admission.plugin import Admission, Operation, Request
+from controlplane.apiserver.authz import selector_refusal
+from controlplane.registry import failures
+from controlplane.registry.interface import (
+    Authorizer,
+    Deleted,
+    Listing,
+    ListOptions,
+    RequestContext,
+    Stored,
+    StoredEvent,
+    WatchOptions,
+    WriteOptions,
+)
+from controlplane.registry.listing import Lister, parse_revision, selection_of, wait_for
+from controlplane.registry.metadata import check_addressed
+from controlplane.registry.namespace import finalized
+from controlplane.registry.patches import patched
+from controlplane.registry.pod import bound
+from controlplane.registry.registry import Change, Registry
+from controlplane.registry.scale import SCALE, scale_of, scaled, stored_scale
+from controlplane.store.cache import WatchCache
+from orch.api.codec import StructCodec
+from orch.api.kind import Kind
+from orch.api.kinds import PODS
+from orch.api.meta import DeleteOptions, Object
+from orch.api.subresources import Binding, Eviction
+from orch.client.client import PatchType
+from orch.errors import BadRequest, Forbidden, NotFound
+from orch.kit.clock import Clock
+
+T = TypeVar("T", bound=Object)
+
+STATUS, SCALE_SUBRESOURCE, FINALIZE = "status", "scale", "finalize"
+BINDING, EVICTION = "binding", "eviction"
+
+
+class Chain:
+    """An `Api`."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        lister: Lister,
+        cache: WatchCache,
+        authorizer: Authorizer,
+        admission: Admission,
+        clock: Clock,
+    ) -> None:
+        self._registry = registry
+        self._lister = lister
+        self._cache = cache
+        self._authorizer = authorizer
+        self._admission = admission
+        self._clock = clock
+
+    async def get(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        *,
+        resource_version: str = "",
+        subresource: str = "",
+    ) -> Stored[T]:
+        await self._allow(context, "get", kind, namespace, name, subresource)
+        await wait_for(self._cache, resource_version)
+        if (stored := self._cache.get(kind, namespace, name)) is None:
+            raise failures.not_found(kind, name)
+        return stored_scale(kind, stored) if subresource == SCALE_SUBRESOURCE else stored
+
+    async def list(self, context: RequestContext, kind: Kind[T], namespace: str, options: ListOptions) -> Listing[T]:
+        await self._allow(context, "list", kind, namespace, field_selector=options.field_selector)
+        return await self._lister.list(kind, namespace, options)
+
+    @asynccontextmanager
+    async def watch(
+        self, context: RequestContext, kind: Kind[T], namespace: str, options: WatchOptions
+    ) -> AsyncIterator[AsyncIterator[Sequence[StoredEvent[T]]]]:
+        await self._allow(context, "watch", kind, namespace, field_selector=options.field_selector)
+        selection = selection_of(kind, namespace, options.label_selector, options.field_selector)
+        await wait_for(self._cache, options.resource_version)
+        from_now = options.send_initial_events or options.resource_version in ("", "0")
+        after = None if from_now else parse_revision(options.resource_version)
+        async with self._cache.watch(
+            kind, selection, after=after, bookmarks=options.bookmarks, mark_initial=options.send_initial_events
+        ) as events:
+            yield events
+
+    async def create(
+        self, context: RequestContext, kind: Kind[T], namespace: str, obj: T, options: WriteOptions
+    ) -> Stored[T]:
+        await self._allow(context, "create", kind, namespace, obj.metadata.name)
+        check_addressed(kind, obj, namespace, "")
+        if kind.namespaced and not namespace:
+            raise BadRequest("an empty namespace may not be set during creation")
+        request = Request(context, Operation.CREATE, kind, namespace, obj.metadata.name)
+
+        async def admit(new: T) -> T:
+            return await self._admission.admit(request, new)
+
+        return await self._registry.create(context, kind, namespace, obj, admit, dry_run=options.dry_run)
+
+    async def update(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        obj: T,
+        options: WriteOptions,
+        *,
+        subresource: str = "",
+    ) -> Stored[T]:
+        await self._allow(context, "update", kind, namespace, name, subresource)
+        check_addressed(SCALE if subresource == SCALE_SUBRESOURCE else kind, obj, namespace, name)
+        make_new = _replacement(kind, obj, subresource)
+        return await self._write(context, kind, namespace, name, make_new, options, subresource)
+
+    async def patch(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        patch: Any,
+        patch_type: PatchType,
+        options: WriteOptions,
+        *,
+        subresource: str = "",
+    ) -> Stored[T]:
+        await self._allow(context, "patch", kind, namespace, name, subresource)
+        part: Kind[Any] = SCALE if subresource == SCALE_SUBRESOURCE else kind
+
+        def make_new(old: T) -> T:
+            present: Any = scale_of(kind, old) if part is SCALE else old
+            new = patched(context, part, present, patch, patch_type, options.field_validation)
+            check_addressed(part, new, namespace, name)
+            result: T = _replacement(kind, new, subresource)(old)
+            return result
+
+        return await self._write(context, kind, namespace, name, make_new, options, subresource)
+
+    async def delete(
+        self, context: RequestContext, kind: Kind[T], namespace: str, name: str, options: DeleteOptions
+    ) -> Deleted[T]:
+        await self._allow(context, "delete", kind, namespace, name)
+        return await self._delete(context, kind, namespace, name, options)
+
+    async def delete_collection(
+        self, context: RequestContext, kind: Kind[T], namespace: str, selection: ListOptions, options: DeleteOptions
+    ) -> Listing[T]:
+        await self._allow(context, "deletecollection", kind, namespace, field_selector=selection.field_selector)
+        listing = await self._lister.list(kind, namespace, selection)
+        deleted = []
+        for item in listing.items:
+            metadata = item.obj.metadata
+            try:
+                gone = await self._delete(context, kind, metadata.namespace, metadata.name, options)
+            except NotFound:
+                continue
+            deleted.append(gone.stored)
+        return Listing(deleted, listing.revision, listing.continue_token, listing.remaining)
+
+    async def create_subresource(
+        self,
+        context: RequestContext,
+        kind: Kind[Any],
+        namespace: str,
+        name: str,
+        subresource: str,
+        body: Mapping[str, Any],
+        options: WriteOptions,
+    ) -> None:
+        await self._allow(context, "create", kind, namespace, name, subresource)
+        if kind is PODS and subresource == BINDING:
+            await self._bind(context, namespace, name, body, options)
+        elif kind is PODS and subresource == EVICTION:
+            await self._evict(context, namespace, name, body, options)
+        else:
+            raise _no_such_resource()
+
+    async def authorize(
+        self,
+        context: RequestContext,
+        verb: str,
+        group: str,
+        resource: str,
+        *,
+        namespace: str = "",
+        name: str = "",
+        subresource: str = "",
+    ) -> None:
+        refusal = await self._authorizer(context, verb, group, resource, subresource, namespace, name)
+        if refusal:
+            raise _forbidden(context.user.name, verb, group, resource, subresource, namespace, name, refusal)
+
+    async def _allow(
+        self,
+        context: RequestContext,
+        verb: str,
+        kind: Kind[Any],
+        namespace: str,
+        name: str = "",
+        subresource: str = "",
+        field_selector: str = "",
+    ) -> None:
+        if subresource and subresource not in kind.subresources:
+            raise _no_such_resource()
+        await self.authorize(
+            context, verb, kind.group, kind.plural, namespace=namespace, name=name, subresource=subresource
+        )
+        if verb in ("list", "watch") and (refusal := selector_refusal(context.user, field_selector)):
+            raise _forbidden(context.user.name, verb, kind.group, kind.plural, "", namespace, "", refusal)
+
+    async def _write(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        make_new: Callable[[T], T],
+        options: WriteOptions,
+        subresource: str,
+    ) -> Stored[T]:
+        stored = await self._registry.update(
+            context,
+            kind,
+            namespace,
+            name,
+            self._admitted(context, kind, namespace, name, make_new, subresource),
+            subresource=subresource,
+            dry_run=options.dry_run,
+        )
+        return stored_scale(kind, stored) if subresource == SCALE_SUBRESOURCE else stored
+
+    def _admitted(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        make_new: Callable[[T], T],
+        subresource: str,
+    ) -> Change[T]:
+        async def change(old: T) -> T:
+            request = Request(context, Operation.UPDATE, kind, namespace, name, subresource, old)
+            return await self._admission.admit(request, make_new(old))
+
+        return change
+
+    async def _delete(
+        self, context: RequestContext, kind: Kind[T], namespace: str, name: str, options: DeleteOptions
+    ) -> Deleted[T]:
+        await self._admission.admit_delete(Request(context, Operation.DELETE, kind, namespace, name))
+        return await self._registry.delete(context, kind, namespace, name, options)
+
+    async def _bind(
+        self, context: RequestContext, namespace: str, name: str, body: Mapping[str, Any], options: WriteOptions
+    ) -> None:
+        binding = StructCodec(Binding).decode_lenient(body).obj
+        now = self._clock.now()
+        await self._write(context, PODS, namespace, name, lambda pod: bound(pod, binding, now), options, BINDING)
+
+    async def _evict(
+        self, context: RequestContext, namespace: str, name: str, body: Mapping[str, Any], options: WriteOptions
+    ) -> None:
+        eviction = StructCodec(Eviction).decode_lenient(body).obj
+        if eviction.metadata.name not in ("", name):
+            raise BadRequest("name in URL does not match name in Eviction object")
+        asked = eviction.delete_options or DeleteOptions()
+        dry_run = DeleteOptions(
+            dry_run=("All",) if options.dry_run else asked.dry_run,
+            grace_period_seconds=asked.grace_period_seconds,
+            preconditions=asked.preconditions,
+            propagation_policy=asked.propagation_policy,
+        )
+        await self._delete(context, PODS, namespace, name, dry_run)
+
+
+def _replacement(kind: Kind[Any], obj: Any, subresource: str) -> Callable[[Any], Any]:
+    """How the body of a write becomes the new object."""
+    if subresource == SCALE_SUBRESOURCE:
+        return lambda old: scaled(kind, old, obj)
+    if subresource == FINALIZE:
+        return lambda old: finalized(obj, old)
+    return lambda old: obj
+
+
+def _no_such_resource() -> NotFound:
+    return NotFound("the server could not find the requested resource")
+
+
+def _forbidden(
+    user: str, verb: str, group: str, resource: str, subresource: str, namespace: str, name: str, why: str
+) -> Forbidden:
+    """Worded as the generic apiserver does (`responsewriters.ForbiddenStatusError`)."""
+    if resource.startswith("/"):
+        return Forbidden(f'forbidden: User "{user}" cannot {verb} path "{resource}": {why}')
+    target = f"{resource}/{subresource}" if subresource else resource
+    scope = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
+    subject = f"{resource}.{group}" if group else resource
+    named = f'{subject} "{name}"' if name else subject
+    message = f'{named} is forbidden: User "{user}" cannot {verb} resource "{target}" in API group "{group}" {scope}'
+    return Forbidden(f"{message}: {why}", group=group, kind=resource, name=name)

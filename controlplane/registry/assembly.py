@@ -1,0 +1,104 @@
+"""Puts the API together over a store: cache, registry, admission, chain. For servers, tests and the simulator."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controlplane.apiserver.admission.namespaces import NamespaceLifecycle
+from controlplane.apiserver.admission.plugin import Admission
+from controlplane.apiserver.admission.pods import PodDefaults
+from controlplane.apiserver.authz import SystemAuthorizer
+from controlplane.apiserver.chain import Chain
+from controlplane.registry.allocator import cluster_ip_pool, node_port_pool
+from controlplane.registry.bootstrap import create_system_namespaces
+from controlplane.registry.listing import Lister
+from controlplane.registry.namespace import NamespaceStrategy
+from controlplane.registry.pod import PodStrategy
+from controlplane.registry.registry import Registry
+from controlplane.registry.service import ServiceStrategy
+from controlplane.registry.strategy import GenerationalStrategy, KeepsStatusStrategy, Strategies
+from controlplane.store.backend import Backend
+from controlplane.store.cache import WatchCache
+from controlplane.store.objects import ObjectFormat
+from controlplane.store.transform import Transformer, Transformers
+from orch.api.kind import KindTable
+from orch.api.kinds import ENDPOINTSLICES, NAMESPACES, NODES, PODS, SERVICES
+from orch.kit.clock import Clock
+from orch.kit.ids import Ids
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """What an operator chooses of the API's behaviour."""
+
+    service_cidr: str = "10.96.0.0/16"
+    node_port_low: int = 30000
+    node_port_high: int = 32767
+    failing_node_toleration_s: int = 2
+    """How long a pod that says nothing stays on a node that is not ready or unreachable."""
+    transformers: Mapping[tuple[str, str], Transformer] = field(default_factory=dict)
+    """(group, resource) -> how its values are stored; Secrets are to be encrypted where data outlives the process."""
+
+
+class ApiParts:
+    """The API and what keeps it going. Run `run` as a task; use the API once `ready` is set."""
+
+    def __init__(self, api: Chain, cache: WatchCache) -> None:
+        self.api = api
+        self.cache = cache
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled. The system's namespaces are there before `ready` is set."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.cache.run(), name="watch cache")
+            await self.cache.synced.wait()
+            await create_system_namespaces(self.api)
+            self.ready.set()
+
+
+def build_api(backend: Backend, kinds: KindTable, clock: Clock, ids: Ids, settings: RegistrySettings) -> ApiParts:
+    object_format = ObjectFormat(Transformers(settings.transformers))
+    cache = WatchCache(backend, kinds, object_format, clock)
+    namespaces = NamespaceLifecycle(cache)
+    registry = Registry(
+        backend=backend,
+        cache=cache,
+        object_format=object_format,
+        strategies=_strategies(cache, ids, settings),
+        scope_guards=namespaces.guards,
+        clock=clock,
+        ids=ids,
+    )
+    api = Chain(
+        registry=registry,
+        lister=Lister(cache, backend, object_format),
+        cache=cache,
+        authorizer=SystemAuthorizer(lambda namespace, name: _node_of_pod(cache, namespace, name)),
+        admission=Admission([namespaces, PodDefaults(cache, settings.failing_node_toleration_s)]),
+        clock=clock,
+    )
+    return ApiParts(api, cache)
+
+
+def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Strategies:
+    services = ServiceStrategy(
+        SERVICES,
+        addresses=cluster_ip_pool(settings.service_cidr),
+        node_ports=node_port_pool(settings.node_port_low, settings.node_port_high),
+        taken=cache.internal,
+        uniform=ids.uniform,
+    )
+    own = (
+        PodStrategy(PODS, lambda name: cache.get(NODES, "", name) is not None),
+        NamespaceStrategy(NAMESPACES),
+        KeepsStatusStrategy(NODES),
+        GenerationalStrategy(ENDPOINTSLICES),
+        services,
+    )
+    return Strategies({(strategy.kind.group, strategy.kind.plural): strategy for strategy in own})
+
+
+def _node_of_pod(cache: WatchCache, namespace: str, name: str) -> str:
+    stored = cache.get(PODS, namespace, name)
+    return (stored.obj.spec.node_name or "") if stored else ""

@@ -1,0 +1,106 @@
+"""What the server decides of an object's metadata (`rest.BeforeCreate` and `BeforeUpdate` of apiserver)."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from controlplane.registry import content, failures
+from orch.api.kind import Kind
+from orch.api.meta import Object, ObjectMeta
+from orch.errors import BadRequest, Cause
+from orch.kit.clock import whole_seconds
+
+T = TypeVar("T", bound=Object)
+
+GENERATED_NAME_MAX_CHARS = 63
+NAME_SUFFIX_CHARS = 5
+
+
+def check_addressed(kind: Kind[Any], obj: Object, namespace: str, name: str) -> None:
+    """The body must be of the kind and in the namespace of the request, and carry its name. Raises BadRequest."""
+    if obj.kind not in ("", kind.kind) or obj.api_version not in ("", kind.api_version):
+        found = f"{obj.api_version}, Kind={obj.kind}"
+        raise BadRequest(f"the object provided is of {found}, the request is for {kind.api_version}, Kind={kind.kind}")
+    if obj.metadata.namespace not in ("", namespace):
+        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    if name and obj.metadata.name not in ("", name):
+        raise BadRequest(f"the name of the object ({obj.metadata.name}) does not match the name on the URL ({name})")
+
+
+def named(kind: Kind[Any], obj: T, suffix: str) -> T:
+    """With a name, made of generateName where there is none. Raises Invalid."""
+    metadata = obj.metadata
+    if metadata.name:
+        return obj
+    if not metadata.generate_name:
+        raise failures.invalid(
+            kind, "", [Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")]
+        )
+    return content.with_metadata(obj, name=generated_name(metadata.generate_name, suffix))
+
+
+def generated_name(base: str, suffix: str) -> str:
+    return base[: GENERATED_NAME_MAX_CHARS - len(suffix)] + suffix
+
+
+def for_create(kind: Kind[Any], obj: T, namespace: str, *, uid: str, now: datetime, generation: int | None) -> T:
+    metadata = obj.metadata
+    if metadata.resource_version:
+        raise BadRequest("resourceVersion should not be set on objects to be created")
+    return content.with_metadata(
+        _typed(kind, obj),
+        namespace=namespace,
+        uid=uid,
+        creation_timestamp=whole_seconds(now),
+        deletion_timestamp=None,
+        deletion_grace_period_seconds=None,
+        self_link=None,
+        generation=generation,
+    )
+
+
+def for_update(kind: Kind[Any], new: T, old: T) -> T:
+    """What only the server sets stays as it was. Raises Conflict and Invalid."""
+    check_unchanged_since(kind, new.metadata, old.metadata)
+    _check_finalizers(kind, new.metadata, old.metadata)
+    return content.with_metadata(_typed(kind, new), **_servers_own(new.metadata, old.metadata))
+
+
+def check_unchanged_since(kind: Kind[Any], new: ObjectMeta, old: ObjectMeta) -> None:
+    """A resourceVersion or uid in the new object is a precondition. Raises Conflict."""
+    if new.resource_version and new.resource_version != old.resource_version:
+        raise failures.conflict(kind, old.name)
+    if new.uid and new.uid != old.uid:
+        why = f"Precondition failed: UID in precondition: {new.uid}, UID in object meta: {old.uid}"
+        raise failures.conflict(kind, old.name, why)
+
+
+def _servers_own(new: ObjectMeta, old: ObjectMeta) -> dict[str, Any]:
+    return {
+        "name": old.name,
+        "namespace": old.namespace,
+        "uid": old.uid,
+        "resource_version": old.resource_version,
+        "creation_timestamp": old.creation_timestamp,
+        "deletion_timestamp": old.deletion_timestamp,
+        "deletion_grace_period_seconds": old.deletion_grace_period_seconds,
+        "generation": old.generation,
+        "generate_name": new.generate_name or old.generate_name,
+        "self_link": old.self_link,
+    }
+
+
+def _check_finalizers(kind: Kind[Any], new: ObjectMeta, old: ObjectMeta) -> None:
+    if old.deletion_timestamp is None:
+        return
+    added = [finalizer for finalizer in new.finalizers or () if finalizer not in (old.finalizers or ())]
+    if added:
+        why = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added}"
+        raise failures.invalid(kind, old.name, [Cause("FieldValueForbidden", why, "metadata.finalizers")])
+
+
+def _typed(kind: Kind[Any], obj: T) -> T:
+    if obj.kind and obj.api_version:
+        return obj
+    return replace(obj, kind=kind.kind, api_version=kind.api_version)

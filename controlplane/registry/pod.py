@@ -1,0 +1,120 @@
+"""Pods: their first status, binding, and the rule that a bound pod goes only when its containers have stopped.
+
+At most once: a pod object that is bound to a node is removed only when the node's agent has confirmed the stop (a
+delete with grace period 0 by the node's side, or a terminal phase in the status that the agent reports), or when the
+Node object is gone. Anybody else's grace period 0 becomes 1 second, so that deletionGracePeriodSeconds 0 on a bound
+pod always means confirmed.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec.structs import replace
+
+from controlplane.registry import content, failures
+from controlplane.registry.interface import User
+from controlplane.registry.strategy import Strategy
+from orch.api import quantity
+from orch.api.kind import Kind
+from orch.api.kinds import PODS
+from orch.api.pod.container import Container
+from orch.api.pod.spec import Pod, PodSpec
+from orch.api.pod.status import PodCondition, PodStatus
+from orch.api.subresources import Binding
+from orch.errors import Cause
+from orch.kit.clock import whole_seconds
+
+NODES_GROUP = "system:nodes"
+NODEPLANE_USER = "system:orch-nodeplane"
+TERMINAL_PHASES = ("Succeeded", "Failed")
+UNCONFIRMED_GRACE_MIN_S = 1
+DEFAULT_GRACE_S = 30
+_QOS_RESOURCES = ("cpu", "memory")
+
+
+class PodStrategy(Strategy[Pod]):
+    def __init__(self, kind: Kind[Pod], node_exists: Callable[[str], bool]) -> None:
+        super().__init__(kind)
+        self._node_exists = node_exists
+
+    def prepare_create(self, obj: Pod) -> Pod:
+        return replace(obj, status=PodStatus(phase="Pending", qos_class=qos_class(obj.spec)))
+
+    def prepare_status(self, new: Pod, old: Pod) -> Pod:
+        """The QoS class is decided at creation."""
+        return replace(old, status=replace(new.status, qos_class=old.status.qos_class))
+
+    def grace_period_s(self, obj: Pod, requested: int | None, user: User) -> int:
+        if self._has_stopped(obj):
+            return 0
+        wanted = requested
+        if wanted is None:
+            wanted = obj.spec.termination_grace_period_seconds
+        if wanted is None:
+            wanted = DEFAULT_GRACE_S
+        return wanted if wanted == 0 and is_node_side(user) else max(wanted, UNCONFIRMED_GRACE_MIN_S)
+
+    def _has_stopped(self, pod: Pod) -> bool:
+        node = pod.spec.node_name
+        return not node or pod.status.phase in TERMINAL_PHASES or not self._node_exists(node)
+
+
+def is_node_side(user: User) -> bool:
+    """Whether a user speaks for what runs on the nodes."""
+    return NODES_GROUP in user.groups or user.name == NODEPLANE_USER
+
+
+def bound(pod: Pod, binding: Binding, now: datetime) -> Pod:
+    """The pod on the node that the binding names (core/v1 Binding). Raises Conflict and Invalid."""
+    node, name = binding.target.name or "", pod.metadata.name
+    if binding.target.kind not in (None, "", "Node") or not node:
+        cause = Cause("FieldValueRequired", "Required value: a node's name", "target.name")
+        raise failures.invalid(PODS, name, [cause])
+    if binding.metadata.uid and binding.metadata.uid != pod.metadata.uid:
+        raise failures.conflict(PODS, name, "the UID in the binding is not the pod's", subresource="binding")
+    if pod.metadata.deletion_timestamp is not None:
+        why = f"pod {name} is being deleted, cannot be assigned to a host"
+        raise failures.conflict(PODS, name, why, subresource="binding")
+    if pod.spec.node_name:
+        why = f'pod {name} is already assigned to node "{pod.spec.node_name}"'
+        raise failures.conflict(PODS, name, why, subresource="binding")
+    if pod.spec.scheduling_gates:
+        why = f"pod {name} has non-empty .spec.schedulingGates"
+        raise failures.conflict(PODS, name, why, subresource="binding")
+    return _placed(pod, node, binding.metadata.annotations, now)
+
+
+def _placed(pod: Pod, node: str, annotations: Mapping[str, str] | None, now: datetime) -> Pod:
+    scheduled = PodCondition(type="PodScheduled", status="True", last_transition_time=whole_seconds(now))
+    others = tuple(c for c in pod.status.conditions or () if c.type != scheduled.type)
+    pod = replace(
+        pod,
+        spec=replace(pod.spec, node_name=node),
+        status=replace(pod.status, conditions=(*others, scheduled)),
+    )
+    if not annotations:
+        return pod
+    return content.with_metadata(pod, annotations={**(pod.metadata.annotations or {}), **annotations})
+
+
+def qos_class(spec: PodSpec) -> str:
+    """Guaranteed, Burstable or BestEffort (core/v1 PodQOSClass; component-helpers `qos.ComputePodQOS`)."""
+    containers = (*spec.containers, *(spec.init_containers or ()))
+    if not any(_amounts(container, "requests") or _amounts(container, "limits") for container in containers):
+        return "BestEffort"
+    return "Guaranteed" if all(_is_guaranteed(container) for container in containers) else "Burstable"
+
+
+def _is_guaranteed(container: Container) -> bool:
+    limits, requests = _amounts(container, "limits"), _amounts(container, "requests")
+    return set(limits) == set(_QOS_RESOURCES) and all(
+        requests.get(name, limits[name]) == limits[name] for name in limits
+    )
+
+
+def _amounts(container: Container, which: str) -> dict[str, Any]:
+    """CPU and memory amounts that are not zero."""
+    named = getattr(container.resources, which, None) or {}
+    amounts = {name: quantity.parse(named[name]) for name in _QOS_RESOURCES if name in named}
+    return {name: amount for name, amount in amounts.items() if amount > 0}
