@@ -3,7 +3,6 @@
 In the plain form the bytes made once per revision are passed on untouched; only Table and PartialObjectMetadata encode.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -30,7 +29,7 @@ def object_body(kind: Kind[Any], stored: Stored[Any], wanted: Wanted, include: s
     match wanted.form:
         case Form.TABLE:
             meta = {"resourceVersion": str(stored.revision)}
-            return table_body(kind, (stored,), meta, wanted.version, include, now, headers=True)
+            return table_body(kind, (stored,), meta, wanted.version, include, now)
         case Form.METADATA:
             return metadata_body(stored, wanted.version)
         case _:
@@ -46,22 +45,27 @@ def list_meta(listing: Listing[Any]) -> dict[str, Any]:
     return meta
 
 
-def list_parts(kind: Kind[Any], listing: Listing[Any], wanted: Wanted, include: str, now: datetime) -> Sequence[bytes]:
-    """A list body in pieces: for plain objects the shared bytes of each item, uncopied."""
+def list_frame(kind: Kind[Any], listing: Listing[Any]) -> tuple[bytes, bytes]:
+    """What stands before and after the comma-separated items of a list."""
+    return _frame(f"{kind.kind}List", kind.api_version, list_meta(listing))
+
+
+def other_list_body(kind: Kind[Any], listing: Listing[Any], wanted: Wanted, include: str, now: datetime) -> bytes:
+    """A list in a form other than the objects themselves."""
     meta = list_meta(listing)
-    match wanted.form:
-        case Form.TABLE:
-            return (table_body(kind, listing.items, meta, wanted.version, include, now, headers=True),)
-        case Form.METADATA | Form.METADATA_LIST:
-            items = [metadata_body(stored, wanted.version) for stored in listing.items]
-            return _joined("PartialObjectMetadataList", f"meta.k8s.io/{wanted.version}", meta, items)
-        case _:
-            return _joined(f"{kind.kind}List", kind.api_version, meta, [stored.data for stored in listing.items])
+    if wanted.form is Form.TABLE:
+        return table_body(kind, listing.items, meta, wanted.version, include, now)
+    if wanted.form is Form.OBJECT:
+        (head, tail), items = list_frame(kind, listing), [stored.data for stored in listing.items]
+    else:
+        head, tail = _frame("PartialObjectMetadataList", f"meta.k8s.io/{wanted.version}", meta)
+        items = [metadata_body(stored, wanted.version) for stored in listing.items]
+    return b"".join((head, b",".join(items), tail))
 
 
-def _joined(kind: str, api_version: str, meta: dict[str, Any], items: Sequence[bytes]) -> Sequence[bytes]:
+def _frame(kind: str, api_version: str, meta: dict[str, Any]) -> tuple[bytes, bytes]:
     head = {"kind": kind, "apiVersion": api_version, "metadata": meta}
-    return (_encoder.encode(head)[:-1] + b',"items":[', b",".join(items), b"]}")
+    return _encoder.encode(head)[:-1] + b',"items":[', b"]}"
 
 
 def event_frame(kind: Kind[Any], event: StoredEvent[Any], wanted: Wanted, include: str, now: datetime) -> bytes:
@@ -71,7 +75,7 @@ def event_frame(kind: Kind[Any], event: StoredEvent[Any], wanted: Wanted, includ
     elif wanted.form is Form.TABLE:
         rows = () if event.type is EventType.BOOKMARK else (event.stored,)
         meta = {"resourceVersion": str(event.stored.revision)}
-        data = table_body(kind, rows, meta, wanted.version, include, now, headers=True)
+        data = table_body(kind, rows, meta, wanted.version, include, now)
     else:
         data = metadata_body(event.stored, wanted.version)
     return b'{"type":"%s","object":%s}\n' % (_TYPE_BYTES[event.type], data)

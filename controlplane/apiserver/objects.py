@@ -15,10 +15,10 @@ from controlplane.apiserver.bodies import (
     read_body,
 )
 from controlplane.apiserver.call import Call
-from controlplane.apiserver.forms import list_parts, object_body
-from controlplane.apiserver.negotiation import PLAIN
-from controlplane.apiserver.responses import json_response, plain_response, success_status, yaml_response
-from controlplane.apiserver.sliced import send_parts
+from controlplane.apiserver.forms import object_body, other_list_body
+from controlplane.apiserver.lists import Lists
+from controlplane.apiserver.negotiation import PLAIN, Form
+from controlplane.apiserver.responses import gzip_large, json_response, plain_response, success_status, yaml_response
 from controlplane.registry.interface import Api, Listing, Stored, WriteOptions
 from orch.errors import BadRequest
 from orch.kit.clock import Clock
@@ -26,7 +26,7 @@ from orch.kit.clock import Clock
 RETURNED_WHEN_DELETED = frozenset({"pods", "services", "serviceaccounts"})
 """Resources of the core group whose delete answers with the object; others answer with a Status (Kubernetes'
 ReturnDeletedObject)."""
-YAML_LIST_MAX_BYTES = 16 * 1024 * 1024
+YAML_LIST_MAX_BYTES = 1024 * 1024
 """YAML is written by a slow encoder on the event loop; larger lists are to be read as JSON."""
 
 Handler = Callable[[Call], Awaitable[StreamResponse]]
@@ -39,6 +39,7 @@ class Objects:
         self._api = api
         self._clock = clock
         self._body_max_bytes = body_max_bytes
+        self._lists = Lists()
 
     async def get(self, call: Call) -> StreamResponse:
         path = call.path
@@ -139,12 +140,16 @@ class Objects:
         return json_response(body, status=status, warnings=call.warnings)
 
     async def _listing(self, call: Call, listing: Listing[Any]) -> StreamResponse:
-        parts = list_parts(call.kind, listing, call.wanted, call.query.text("includeObject"), self._clock.now())
-        if not call.wanted.yaml:
-            return await send_parts(call.request, parts, call.warnings)
-        if sum(map(len, parts)) > YAML_LIST_MAX_BYTES:
+        wanted = call.wanted
+        if wanted.form is Form.OBJECT and not wanted.yaml:
+            return await self._lists.send(call.request, call.kind, listing, call.warnings)
+        include, now = call.query.text("includeObject"), self._clock.now()
+        body = other_list_body(call.kind, listing, wanted, include, now)
+        if not wanted.yaml:
+            return await gzip_large(call.request, json_response(body, warnings=call.warnings))
+        if len(body) > YAML_LIST_MAX_BYTES:
             raise BadRequest("the list is too large to be written as YAML: accept application/json")
-        return yaml_response(b"".join(parts), warnings=call.warnings)
+        return yaml_response(body, warnings=call.warnings)
 
 
 def _check_namespace(call: Call, obj: Any) -> None:

@@ -4,7 +4,6 @@ The one place that turns an `ApiError` into a response. Objects are never encode
 """
 
 import asyncio
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,25 +12,26 @@ import yaml
 from aiohttp.web import BaseRequest, Response
 from multidict import CIMultiDict
 
+from controlplane.apiserver.deflate import gzip
 from orch.errors import ApiError, NotFound
 
 JSON_TYPE = "application/json"
 GZIP_MIN_BYTES = 128 * 1024
-GZIP_LEVEL = 1
-"""What kube-apiserver uses: higher levels cost several times the CPU for a few percent."""
-GZIP_WINDOW_BITS = 31
-"""zlib's code for a 32 KiB window with a gzip header."""
 WARNING_MAX_CHARS = 1024
 WARNINGS_MAX = 20
+
+
+def json_headers(warnings: Sequence[str] = (), content_type: str = JSON_TYPE) -> CIMultiDict[str]:
+    headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+    for warning in warnings[:WARNINGS_MAX]:
+        headers.add("Warning", warning_header(warning))
+    return headers
 
 
 def json_response(
     body: bytes, *, status: int = 200, warnings: Sequence[str] = (), content_type: str = JSON_TYPE
 ) -> Response:
-    headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
-    for warning in warnings[:WARNINGS_MAX]:
-        headers.add("Warning", warning_header(warning))
-    return Response(body=body, status=status, headers=headers)
+    return Response(body=body, status=status, headers=json_headers(warnings, content_type))
 
 
 def warning_header(message: str) -> str:
@@ -81,11 +81,7 @@ async def gzip_large(request: BaseRequest, response: Response) -> Response:
     body = response.body
     if not isinstance(body, bytes) or len(body) < GZIP_MIN_BYTES or not accepts_gzip(request):
         return response
-    response.body = await asyncio.to_thread(_gzip, body)
+    response.body = await asyncio.to_thread(gzip, body)
     response.headers["Content-Encoding"] = "gzip"
     response.headers["Vary"] = "Accept-Encoding"
     return response
-
-
-def _gzip(body: bytes) -> bytes:
-    return zlib.compress(body, GZIP_LEVEL, GZIP_WINDOW_BITS)

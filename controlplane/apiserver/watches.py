@@ -15,7 +15,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 from controlplane.apiserver.call import Call
 from controlplane.apiserver.forms import error_frame, event_frame
 from controlplane.apiserver.query import watch_options
-from controlplane.apiserver.responses import warning_header
+from controlplane.apiserver.responses import json_headers
 from controlplane.apiserver.settings import ServerSettings
 from controlplane.registry.interface import Api, StoredEvent
 from orch.errors import ApiError, Expired, InternalError
@@ -120,9 +120,7 @@ class Watches:
 
 async def _begin(call: Call) -> StreamResponse:
     """Sends the head at once: a client may wait for it before any event comes."""
-    response = StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
-    for warning in call.warnings:
-        response.headers.add("Warning", warning_header(warning))
+    response = StreamResponse(headers=json_headers(call.warnings))
     response.enable_chunked_encoding()
     await response.prepare(call.request)
     return response

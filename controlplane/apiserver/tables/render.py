@@ -68,10 +68,8 @@ def table_body(
     version: str,
     include: str,
     now: datetime,
-    *,
-    headers: bool,
 ) -> bytes:
-    """A Table of `items`. Without `headers` the column definitions stay empty (later events of a watch)."""
+    """A Table of `items`, with its column definitions."""
     if include not in INCLUDES:
         raise BadRequest(f'includeObject: Unsupported value: "{include}": supported values: None, Metadata, Object')
     printer = PRINTERS.get((kind.group, kind.plural), GENERIC)
@@ -79,7 +77,7 @@ def table_body(
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",
         "metadata": meta,
-        "columnDefinitions": [column.to_plain() for column in printer.columns] if headers else [],
+        "columnDefinitions": [column.to_plain() for column in printer.columns],
         "rows": [_row(printer, stored, version, include, now) for stored in items],
     }
     return _encoder.encode(table)
