@@ -1,0 +1,158 @@
+"""A websocket client over a connected socket (RFC 6455), as small as `orch exec` needs it.
+
+Speaks binary messages only. Reading never blocks once the socket is non-blocking, so that one select loop can serve
+terminal and server. Must not know what the messages mean.
+"""
+
+import base64
+import contextlib
+import hashlib
+import http.client
+import io
+import os
+import select
+import socket
+import ssl
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from orch.cli.failures import CliError
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+NORMAL_CLOSURE = 1000
+READ_BYTES = 64 * 1024
+HEADER_BYTES_MAX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Exception):
+    """The server answered the upgrade with something else."""
+
+    status: int
+    body: bytes
+
+
+class WebSocket:
+    def __init__(
+        self, sock: socket.socket, host: str, target: str, headers: Mapping[str, str], protocols: Sequence[str]
+    ) -> None:
+        """Performs the opening handshake. Raises Refused, CliError, OSError."""
+        self._socket = sock
+        self._buffer = bytearray()
+        self._fragments = bytearray()
+        self.protocol = self._handshake(host, target, headers, protocols)
+        self.closed = False
+        sock.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, payload: bytes) -> None:
+        self._send_frame(_BINARY, payload)
+
+    def receive(self) -> Iterator[bytes]:
+        """Messages that have arrived; waits for nothing. Sets `closed` at the end."""
+        self._read_available()
+        while (frame := self._next_frame()) is not None:
+            opcode, final, payload = frame
+            if opcode == _PING:
+                self._send_frame(_PONG, payload)
+            elif opcode == _CLOSE:
+                self.closed = True
+            elif opcode in (_CONTINUATION, _TEXT, _BINARY):
+                self._fragments += payload
+                if final:
+                    message, self._fragments = bytes(self._fragments), bytearray()
+                    yield message
+
+    def close(self) -> None:
+        """Says good-bye, unless the server was quicker."""
+        with contextlib.suppress(OSError):
+            self._send_frame(_CLOSE, struct.pack(">H", NORMAL_CLOSURE))
+        self._socket.close()
+
+    def _handshake(self, host: str, target: str, headers: Mapping[str, str], protocols: Sequence[str]) -> str:
+        key = base64.b64encode(os.urandom(16))
+        fields = {
+            "Host": host,
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Key": key.decode(),
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Protocol": ", ".join(protocols),
+        }
+        lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in (dict(headers) | fields).items())]
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        status, answer = self._read_head()
+        if status != 101:
+            length = int(answer.get("Content-Length") or 0)
+            while len(self._buffer) < length and (more := self._socket.recv(READ_BYTES)):
+                self._buffer += more
+            raise Refused(status, bytes(self._buffer))
+        expected = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest()).decode()
+        if answer.get("Sec-WebSocket-Accept") != expected:
+            raise CliError(f"{host}: answered the websocket handshake wrongly: is something else listening there?")
+        return answer.get("Sec-WebSocket-Protocol") or ""
+
+    def _read_head(self) -> tuple[int, http.client.HTTPMessage]:
+        while b"\r\n\r\n" not in self._buffer:
+            more = self._socket.recv(READ_BYTES)
+            if not more or len(self._buffer) > HEADER_BYTES_MAX:
+                raise CliError("the server closed the connection during the websocket handshake")
+            self._buffer += more
+        head, _, rest = bytes(self._buffer).partition(b"\r\n\r\n")
+        self._buffer = bytearray(rest)
+        status_line, _, fields = head.partition(b"\r\n")
+        return int(status_line.split()[1]), http.client.parse_headers(io.BytesIO(fields + b"\r\n\r\n"))
+
+    def _read_available(self) -> None:
+        while True:
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return
+            if not data:
+                self.closed = True
+                return
+            self._buffer += data
+
+    def _next_frame(self) -> tuple[int, bool, bytes] | None:
+        """(opcode, final, payload) of a whole frame at the head of the buffer; servers do not mask."""
+        if len(self._buffer) < 2:
+            return None
+        length, start = self._buffer[1] & 0x7F, 2
+        if length >= 126:
+            size = 2 if length == 126 else 8
+            if len(self._buffer) < 2 + size:
+                return None
+            length, start = int.from_bytes(self._buffer[2 : 2 + size]), 2 + size
+        if len(self._buffer) < start + length:
+            return None
+        first, payload = self._buffer[0], bytes(self._buffer[start : start + length])
+        del self._buffer[: start + length]
+        return first & 0x0F, bool(first & 0x80), payload
+
+    def _send_frame(self, opcode: int, payload: bytes) -> None:
+        """Clients mask what they send (RFC 6455 5.3)."""
+        length = len(payload)
+        size = (
+            bytes([0x80 | length])
+            if length < 126
+            else (b"\xfe" + struct.pack(">H", length) if length < 1 << 16 else b"\xff" + struct.pack(">Q", length))
+        )
+        mask = os.urandom(4)
+        repeated = (mask * (length // 4 + 1))[:length]
+        masked = (int.from_bytes(payload) ^ int.from_bytes(repeated)).to_bytes(length)
+        self._send_all(bytes([0x80 | opcode]) + size + mask + masked)
+
+    def _send_all(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                select.select([], [self._socket], [])
+            except ssl.SSLWantReadError:
+                select.select([self._socket], [], [])
