@@ -1,12 +1,18 @@
 """Deployment (apps/v1)."""
 
+import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from orch.api.base import ApiStruct, Int32, Int64, IntOrString, Time, always, merge_list, retain_keys
+from orch.api.causes import Causes
 from orch.api.change import change, fill, fill_zero
 from orch.api.meta import LabelSelector, Object, ObjectMeta
+from orch.api.metadata import metadata_rules, metadata_update_rules
 from orch.api.pod.defaults import template_defaults
 from orch.api.pod.spec import PodTemplateSpec
+from orch.api.replicaset import template_owner_rules
+from orch.errors import Cause
 
 
 class RollingUpdateDeployment(ApiStruct):
@@ -82,3 +88,73 @@ def _strategy_defaults(strategy: DeploymentStrategy) -> DeploymentStrategy:
     rolling = strategy.rolling_update or RollingUpdateDeployment()
     rolling = fill(rolling, max_surge=ROLLING_UPDATE_DEFAULT, max_unavailable=ROLLING_UPDATE_DEFAULT)
     return change(strategy, rolling_update=rolling)
+
+
+_PERCENT = re.compile(r"[0-9]+%")
+
+
+def validate_deployment(deployment: Deployment) -> Sequence[Cause]:
+    causes = Causes()
+    metadata_rules(causes, deployment.metadata)
+    spec = deployment.spec
+    template_owner_rules(causes, spec.selector, spec.template)
+    for name, value in (
+        ("replicas", spec.replicas),
+        ("minReadySeconds", spec.min_ready_seconds),
+        ("revisionHistoryLimit", spec.revision_history_limit),
+        ("progressDeadlineSeconds", spec.progress_deadline_seconds),
+    ):
+        causes.not_negative(f"spec.{name}", value)
+    deadline_s = spec.progress_deadline_seconds
+    if deadline_s is not None and deadline_s <= (spec.min_ready_seconds or 0):
+        causes.invalid("spec.progressDeadlineSeconds", deadline_s, "must be greater than minReadySeconds")
+    _strategy_rules(causes, spec.strategy)
+    return causes.found
+
+
+def validate_deployment_update(new: Deployment, old: Deployment) -> Sequence[Cause]:
+    causes = Causes()
+    metadata_update_rules(causes, new.metadata, old.metadata)
+    causes.immutable("spec.selector", new.spec.selector, old.spec.selector)
+    return causes.found
+
+
+def _strategy_rules(causes: Causes, strategy: DeploymentStrategy) -> None:
+    path = "spec.strategy"
+    match strategy.type:
+        case "Recreate":
+            if strategy.rolling_update is not None:
+                causes.forbidden(f"{path}.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
+        case "RollingUpdate":
+            if strategy.rolling_update is None:
+                causes.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")
+            else:
+                _rolling_rules(causes, f"{path}.rollingUpdate", strategy.rolling_update)
+        case other:
+            causes.one_of(f"{path}.type", other, ("Recreate", "RollingUpdate"))
+
+
+def _rolling_rules(causes: Causes, path: str, rolling: RollingUpdateDeployment) -> None:
+    surge, unavailable = rolling.max_surge or 0, rolling.max_unavailable or 0
+    _count_or_percent_rules(causes, f"{path}.maxUnavailable", unavailable)
+    _count_or_percent_rules(causes, f"{path}.maxSurge", surge)
+    if _is_zero(surge) and _is_zero(unavailable):
+        causes.invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
+    if isinstance(unavailable, str) and _PERCENT.fullmatch(unavailable) and int(unavailable[:-1]) > 100:
+        causes.invalid(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%")
+
+
+def _count_or_percent_rules(causes: Causes, path: str, value: IntOrString) -> None:
+    if isinstance(value, int):
+        causes.not_negative(path, value)
+    elif not _PERCENT.fullmatch(value):
+        causes.invalid(
+            path,
+            value,
+            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex "
+            "used for validation is '[0-9]+%')",
+        )
+
+
+def _is_zero(value: IntOrString) -> bool:
+    return value in (0, "0%")

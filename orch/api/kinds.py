@@ -7,20 +7,29 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orch.api.codec import StructCodec
-from orch.api.configmap import ConfigMap
-from orch.api.deployment import Deployment, deployment_defaults
-from orch.api.endpoints import Endpoints, endpoints_defaults
-from orch.api.endpointslice import EndpointSlice, endpointslice_defaults
-from orch.api.event import Event, event_defaults
+from orch.api.configmap import ConfigMap, validate_configmap, validate_configmap_update
+from orch.api.deployment import Deployment, deployment_defaults, validate_deployment, validate_deployment_update
+from orch.api.endpoints import Endpoints, endpoints_defaults, validate_endpoints
+from orch.api.endpointslice import (
+    EndpointSlice,
+    endpointslice_defaults,
+    validate_endpointslice,
+    validate_endpointslice_update,
+)
+from orch.api.event import Event, event_defaults, validate_event
 from orch.api.kind import Kind, KindTable
-from orch.api.lease import Lease
-from orch.api.namespace import Namespace, namespace_defaults
-from orch.api.node import Node, node_defaults
+from orch.api.lease import Lease, validate_lease
+from orch.api.metadata import object_validator, validate_metadata_update
+from orch.api.namespace import Namespace, namespace_defaults, validate_namespace
+from orch.api.node import Node, node_defaults, validate_node, validate_node_update
 from orch.api.pod.defaults import pod_defaults
 from orch.api.pod.spec import Pod
-from orch.api.replicaset import ReplicaSet, replicaset_defaults
-from orch.api.secret import Secret, secret_defaults
+from orch.api.pod.update_rules import validate_pod_update
+from orch.api.pod.validation import validate_pod
+from orch.api.replicaset import ReplicaSet, replicaset_defaults, validate_replicaset, validate_replicaset_update
+from orch.api.secret import Secret, secret_defaults, validate_secret, validate_secret_update
 from orch.api.service import Service, service_defaults
+from orch.api.service_rules import validate_service, validate_service_update
 from orch.api.serviceaccount import ServiceAccount
 
 _POD_FIELDS: Mapping[str, Callable[[Pod], str]] = {
@@ -62,6 +71,8 @@ PODS: Kind[Pod] = Kind(
     singular="pod",
     codec=StructCodec(Pod),
     set_defaults=pod_defaults,
+    validate=validate_pod,
+    validate_update=validate_pod_update,
     short_names=("po",),
     categories=("all",),
     subresources=frozenset({"status", "binding", "eviction", "log", "exec"}),
@@ -76,6 +87,8 @@ NODES: Kind[Node] = Kind(
     singular="node",
     codec=StructCodec(Node),
     set_defaults=node_defaults,
+    validate=validate_node,
+    validate_update=validate_node_update,
     namespaced=False,
     short_names=("no",),
     subresources=frozenset({"status"}),
@@ -90,6 +103,8 @@ NAMESPACES: Kind[Namespace] = Kind(
     singular="namespace",
     codec=StructCodec(Namespace),
     set_defaults=namespace_defaults,
+    validate=validate_namespace,
+    validate_update=validate_metadata_update,
     namespaced=False,
     short_names=("ns",),
     subresources=frozenset({"status", "finalize"}),
@@ -103,6 +118,8 @@ CONFIGMAPS: Kind[ConfigMap] = Kind(
     plural="configmaps",
     singular="configmap",
     codec=StructCodec(ConfigMap),
+    validate=validate_configmap,
+    validate_update=validate_configmap_update,
     short_names=("cm",),
 )
 
@@ -114,6 +131,8 @@ SECRETS: Kind[Secret] = Kind(
     singular="secret",
     codec=StructCodec(Secret),
     set_defaults=secret_defaults,
+    validate=validate_secret,
+    validate_update=validate_secret_update,
     fields={"type": lambda secret: secret.type or ""},
 )
 
@@ -124,6 +143,8 @@ SERVICEACCOUNTS: Kind[ServiceAccount] = Kind(
     plural="serviceaccounts",
     singular="serviceaccount",
     codec=StructCodec(ServiceAccount),
+    validate=object_validator(namespaced=True),
+    validate_update=validate_metadata_update,
     short_names=("sa",),
 )
 
@@ -135,6 +156,8 @@ SERVICES: Kind[Service] = Kind(
     singular="service",
     codec=StructCodec(Service),
     set_defaults=service_defaults,
+    validate=validate_service,
+    validate_update=validate_service_update,
     short_names=("svc",),
     categories=("all",),
     subresources=frozenset({"status"}),
@@ -152,6 +175,8 @@ ENDPOINTS: Kind[Endpoints] = Kind(
     singular="endpoints",
     codec=StructCodec(Endpoints),
     set_defaults=endpoints_defaults,
+    validate=validate_endpoints,
+    validate_update=validate_metadata_update,
     short_names=("ep",),
 )
 
@@ -163,6 +188,8 @@ ENDPOINTSLICES: Kind[EndpointSlice] = Kind(
     singular="endpointslice",
     codec=StructCodec(EndpointSlice),
     set_defaults=endpointslice_defaults,
+    validate=validate_endpointslice,
+    validate_update=validate_endpointslice_update,
 )
 
 EVENTS: Kind[Event] = Kind(
@@ -173,6 +200,8 @@ EVENTS: Kind[Event] = Kind(
     singular="event",
     codec=StructCodec(Event),
     set_defaults=event_defaults,
+    validate=validate_event,
+    validate_update=validate_metadata_update,
     short_names=("ev",),
     fields=_EVENT_FIELDS,
 )
@@ -184,6 +213,8 @@ LEASES: Kind[Lease] = Kind(
     plural="leases",
     singular="lease",
     codec=StructCodec(Lease),
+    validate=validate_lease,
+    validate_update=validate_metadata_update,
 )
 
 REPLICASETS: Kind[ReplicaSet] = Kind(
@@ -194,6 +225,8 @@ REPLICASETS: Kind[ReplicaSet] = Kind(
     singular="replicaset",
     codec=StructCodec(ReplicaSet),
     set_defaults=replicaset_defaults,
+    validate=validate_replicaset,
+    validate_update=validate_replicaset_update,
     short_names=("rs",),
     categories=("all",),
     subresources=frozenset({"status", "scale"}),
@@ -208,6 +241,8 @@ DEPLOYMENTS: Kind[Deployment] = Kind(
     singular="deployment",
     codec=StructCodec(Deployment),
     set_defaults=deployment_defaults,
+    validate=validate_deployment,
+    validate_update=validate_deployment_update,
     short_names=("deploy",),
     categories=("all",),
     subresources=frozenset({"status", "scale"}),

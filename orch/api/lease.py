@@ -1,7 +1,12 @@
 """Lease (coordination.k8s.io/v1)."""
 
+from collections.abc import Sequence
+
 from orch.api.base import ApiStruct, Int32, MicroTime, always
+from orch.api.causes import Causes
 from orch.api.meta import Object, ObjectMeta
+from orch.api.metadata import metadata_rules
+from orch.errors import Cause
 
 
 class LeaseSpec(ApiStruct):
@@ -19,3 +24,13 @@ class Lease(Object):
     kind: str = always("Lease")
     metadata: ObjectMeta = always(ObjectMeta())
     spec: LeaseSpec = always(LeaseSpec())
+
+
+def validate_lease(lease: Lease) -> Sequence[Cause]:
+    causes = Causes()
+    metadata_rules(causes, lease.metadata)
+    spec = lease.spec
+    if spec.lease_duration_seconds is not None and spec.lease_duration_seconds <= 0:
+        causes.invalid("spec.leaseDurationSeconds", spec.lease_duration_seconds, "must be greater than 0")
+    causes.not_negative("spec.leaseTransitions", spec.lease_transitions)
+    return causes.found

@@ -1,10 +1,15 @@
 """Namespace (core/v1)."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from orch.api.base import ApiStruct, Time, always, merge_list
+from orch.api.causes import Causes
 from orch.api.change import change, fill_zero
+from orch.api.formats import dns_label_problem, label_key_problem
 from orch.api.meta import Object, ObjectMeta
+from orch.api.metadata import metadata_rules
+from orch.errors import Cause
 
 
 class NamespaceSpec(ApiStruct):
@@ -46,3 +51,11 @@ def namespace_defaults(namespace: Namespace) -> Namespace:
     if metadata.deletion_timestamp is None:
         spec = fill_zero(spec, finalizers=(FINALIZER,))
     return change(namespace, metadata=metadata, spec=spec)
+
+
+def validate_namespace(namespace: Namespace) -> Sequence[Cause]:
+    causes = Causes()
+    metadata_rules(causes, namespace.metadata, namespaced=False, name_problem=dns_label_problem)
+    for finalizer in namespace.spec.finalizers or ():
+        causes.check("spec.finalizers", finalizer, label_key_problem(finalizer))
+    return causes.found

@@ -1,14 +1,19 @@
 """Node (core/v1)."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import field
 
 from orch.api import quantity
 from orch.api.base import ApiStruct, Int32, Int64, Quantity, Time, always, merge_list, merge_set
+from orch.api.causes import Causes
 from orch.api.change import change, fill_zero
+from orch.api.formats import cidr_problem, label_key_problem, label_value_problem
 from orch.api.meta import Object, ObjectMeta
+from orch.api.metadata import metadata_rules, metadata_update_rules
 from orch.api.shared import Taint
+from orch.errors import Cause
 
 
 class AttachedVolume(ApiStruct):
@@ -141,3 +146,45 @@ def node_defaults(node: Node) -> Node:
         allocatable=quantity.canonical_map(status.allocatable),
     )
     return change(node, spec=spec, status=fill_zero(status, allocatable=status.capacity))
+
+
+TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+
+
+def validate_node(node: Node) -> Sequence[Cause]:
+    causes = Causes()
+    metadata_rules(causes, node.metadata, namespaced=False)
+    _taint_rules(causes, node.spec.taints or ())
+    for index, cidr in enumerate(node.spec.pod_cidrs or ()):
+        causes.check(f"spec.podCIDRs[{index}]", cidr, cidr_problem(cidr))
+    for name, amounts in (("capacity", node.status.capacity), ("allocatable", node.status.allocatable)):
+        for resource, amount in (amounts or {}).items():
+            if quantity.parse(amount) < 0:
+                causes.invalid(f"status.{name}.{resource}", amount, "must be greater than or equal to 0")
+    return causes.found
+
+
+def validate_node_update(new: Node, old: Node) -> Sequence[Cause]:
+    """The pod range and the provider's id of a node are given once."""
+    causes = Causes()
+    metadata_update_rules(causes, new.metadata, old.metadata)
+    if old.spec.pod_cidrs and new.spec.pod_cidrs != old.spec.pod_cidrs:
+        causes.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
+    if old.spec.provider_id and new.spec.provider_id != old.spec.provider_id:
+        causes.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
+    return causes.found
+
+
+def _taint_rules(causes: Causes, taints: Sequence[Taint]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(taints):
+        path = f"spec.taints[{index}]"
+        if not taint.key:
+            causes.required(f"{path}.key")
+        else:
+            causes.check(f"{path}.key", taint.key, label_key_problem(taint.key))
+        causes.check(f"{path}.value", taint.value or "", label_value_problem(taint.value or ""))
+        causes.one_of(f"{path}.effect", taint.effect, TAINT_EFFECTS)
+        if (taint.key, taint.effect) in seen:
+            causes.duplicate(path, taint)
+        seen.add((taint.key, taint.effect))

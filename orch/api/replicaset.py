@@ -1,12 +1,18 @@
 """ReplicaSet (apps/v1)."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from orch.api.base import ApiStruct, Int32, Int64, Time, always, merge_list
+from orch.api.causes import Causes
 from orch.api.change import change, fill
 from orch.api.meta import LabelSelector, Object, ObjectMeta
+from orch.api.metadata import metadata_rules, metadata_update_rules, selector_rules
 from orch.api.pod.defaults import template_defaults
 from orch.api.pod.spec import PodTemplateSpec
+from orch.api.pod.validation import template_rules
+from orch.api.selectors import from_label_selector
+from orch.errors import BadRequest, Cause
 
 
 class ReplicaSetSpec(ApiStruct):
@@ -45,3 +51,39 @@ class ReplicaSet(Object):
 def replicaset_defaults(replicaset: ReplicaSet) -> ReplicaSet:
     spec = fill(replicaset.spec, replicas=1)
     return change(replicaset, spec=change(spec, template=template_defaults(spec.template)))
+
+
+def validate_replicaset(replicaset: ReplicaSet) -> Sequence[Cause]:
+    causes = Causes()
+    metadata_rules(causes, replicaset.metadata)
+    spec = replicaset.spec
+    template_owner_rules(causes, spec.selector, spec.template)
+    causes.not_negative("spec.replicas", spec.replicas)
+    causes.not_negative("spec.minReadySeconds", spec.min_ready_seconds)
+    return causes.found
+
+
+def validate_replicaset_update(new: ReplicaSet, old: ReplicaSet) -> Sequence[Cause]:
+    causes = Causes()
+    metadata_update_rules(causes, new.metadata, old.metadata)
+    causes.immutable("spec.selector", new.spec.selector, old.spec.selector)
+    return causes.found
+
+
+def template_owner_rules(causes: Causes, selector: LabelSelector, template: PodTemplateSpec) -> None:
+    """Selector and template of a kind that keeps pods: the selector must select what the template makes."""
+    template_rules(causes, "spec.template", template)
+    selector_rules(causes, "spec.selector", selector)
+    if not selector.match_labels and not selector.match_expressions:
+        causes.invalid("spec.selector", selector, "empty selector is invalid for deployment")
+        return
+    labels = template.metadata.labels or {}
+    if not _selects(selector, labels):
+        causes.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+
+
+def _selects(selector: LabelSelector, labels: dict[str, str]) -> bool:
+    try:
+        return from_label_selector(selector).matches(labels)
+    except BadRequest:  # the operator does not exist, which selector_rules has reported
+        return True
