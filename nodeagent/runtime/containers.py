@@ -1,0 +1,297 @@
+"""Containers: create, start, stop, remove, and the news of their ends.
+
+The end of a container is the end of its monitor, seen through a pidfd: no polling, and a monitor that was killed is
+noticed as well. Every verb first looks at what is on disk and does what is missing, so it can be called again after a
+crash between any two steps; what a crash left half-made is destroyed and made anew.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import structlog
+
+from nodeagent.runtime import capabilities, conmon, container, host, oci_spec, overlay, syscalls, users
+from nodeagent.runtime.cgroups import Cgroups
+from nodeagent.runtime.container import CREATED, LOST, STARTED, Container, Record
+from nodeagent.runtime.crun import OciRuntime
+from nodeagent.runtime.interface import (
+    ContainerConfig,
+    ContainerExited,
+    ContainerStatus,
+    Image,
+    ImageService,
+    NoSuchContainer,
+    Resources,
+    RuntimeFault,
+)
+from nodeagent.runtime.oci_spec import Placement
+from nodeagent.runtime.reaping import KILL_TIMEOUT_S, reap_cgroup
+from nodeagent.runtime.sandboxes import Sandbox
+from nodeagent.runtime.seccomp import Filter, SeccompFilters
+from nodeagent.runtime.users import Identity
+from orch.kit.clock import Clock
+
+CONTAINER_ID_DIGITS = 32
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Known:
+    """A container that this process looks after. `status` is None until it exists."""
+
+    container: Container
+    status: ContainerStatus | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    monitor: int | None = None
+    """A pidfd, watched by the event loop."""
+
+
+def container_id(pod_uid: str, name: str, attempt: int) -> str:
+    """The same three always give the same id, so that `create` called again finds what it made."""
+    return hashlib.sha256(f"{pod_uid}/{name}/{attempt}".encode()).hexdigest()[:CONTAINER_ID_DIGITS]
+
+
+class Containers:
+    """`folder` is on tmpfs, `writable_folder` on disk; both belong to it alone."""
+
+    def __init__(
+        self,
+        folder: str,
+        writable_folder: str,
+        cgroups: Cgroups,
+        images: ImageService,
+        oci: OciRuntime,
+        seccomp: SeccompFilters,
+        conmon_binary: str,
+        clock: Clock,
+    ) -> None:
+        self._folder, self._writable_folder = folder, writable_folder
+        self._cgroups, self._images, self._oci, self._seccomp = cgroups, images, oci, seccomp
+        self._conmon, self._clock = conmon_binary, clock
+        self._facts, self._capabilities = host.facts(cgroups), host.available_capabilities()
+        self._known: dict[str, _Known] = {}
+        self._exits: asyncio.Queue[ContainerExited] = asyncio.Queue()
+        for path, mode in ((folder, 0o711), (writable_folder, 0o711)):
+            os.makedirs(path, mode=mode, exist_ok=True)
+
+    def adopt(self) -> None:
+        """Takes over what an earlier agent process left, and watches what still runs. What ended meanwhile is no news:
+        it stands in `all`."""
+        for name in os.listdir(self._folder):
+            folder = os.path.join(self._folder, name)
+            found = container.load(name, folder, self._writable(name))
+            if found is None:
+                shutil.rmtree(folder)
+                continue
+            known = self._known[name] = _Known(found)
+            if found.has(CREATED):
+                self._watch(known)
+        for name in os.listdir(self._writable_folder):
+            if name not in self._known:
+                shutil.rmtree(self._writable(name))
+        while not self._exits.empty():
+            self._exits.get_nowait()
+
+    def close(self) -> None:
+        """Stops watching. The containers run on."""
+        for known in self._known.values():
+            self._unwatch(known)
+
+    def get(self, identity: str) -> tuple[Container, ContainerStatus]:
+        """Raises NoSuchContainer."""
+        known = self._existing(identity)
+        assert known.status is not None
+        return known.container, known.status
+
+    def all(self) -> list[ContainerStatus]:
+        return [known.status for known in self._known.values() if known.status is not None]
+
+    def of_pod(self, pod_uid: str) -> list[str]:
+        """Ids, half-made containers included."""
+        return [id_ for id_, known in self._known.items() if known.container.record.config.pod_uid == pod_uid]
+
+    async def exits(self) -> AsyncIterator[ContainerExited]:
+        while True:
+            yield await self._exits.get()
+
+    async def create(self, config: ContainerConfig, sandbox: Sandbox) -> str:
+        """Raises RuntimeFault; then nothing of it is left."""
+        identity = container_id(config.pod_uid, config.name, config.attempt)
+        if (known := self._known.get(identity)) and known.status is not None:
+            return identity
+        if known:
+            await self._destroy(known)
+        if not sandbox.is_ready():
+            raise RuntimeFault(f"container {config.name}: the sandbox of pod {config.pod_uid} is not ready")
+        if (image := await self._images.find(config.image_id)) is None:
+            raise RuntimeFault(f"container {config.name}: image {config.image_id} is not on this node")
+        known = self._known[identity] = _Known(self._record(identity, config, sandbox, image))
+        try:
+            await self._create(known.container, sandbox, image)
+        except (RuntimeFault, OSError) as error:
+            await self._destroy(known)
+            raise RuntimeFault(f"container {config.name}: {error}") from error
+        self._watch(known)
+        return identity
+
+    async def start(self, identity: str) -> None:
+        known = self._existing(identity)
+        found = known.container
+        if known.ended.is_set() or (found.has(STARTED) and not self._oci.waits_for_start(identity)):
+            return
+        found.mark(STARTED, self._clock.now())
+        await self._oci.start(identity)
+        self._refresh(known)
+
+    async def stop(self, identity: str, grace_s: float) -> None:
+        if (known := self._known.get(identity)) is None:
+            return
+        if grace_s > 0 and not known.ended.is_set():
+            known.container.signal(known.container.record.stop_signal)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await known.ended.wait()
+        if not known.ended.is_set():
+            await self.kill(identity)
+
+    async def kill(self, identity: str) -> None:
+        """SIGKILL to all its processes; returns when its end is known. Raises RuntimeFault."""
+        if (known := self._known.get(identity)) is None or known.status is None:
+            return
+        self._cgroups.kill(known.container.record.cgroup)
+        try:
+            async with asyncio.timeout(KILL_TIMEOUT_S):
+                await known.ended.wait()
+        except TimeoutError:
+            raise RuntimeFault(f"container {identity} does not end after SIGKILL") from None
+
+    async def remove(self, identity: str) -> None:
+        if (known := self._known.get(identity)) is None:
+            return
+        await self.kill(identity)
+        await self._destroy(known)
+
+    def update(self, identity: str, resources: Resources) -> None:
+        """Limits that are None stay as they are. Raises RuntimeFault, NoSuchContainer."""
+        known = self._existing(identity)
+        self._cgroups.apply(known.container.record.cgroup, resources)
+        record = known.container.record
+        changed = {f: v for f in Resources.__slots__ if (v := getattr(resources, f)) is not None}
+        config = replace(record.config, resources=replace(record.config.resources, **changed))
+        known.container = replace(known.container, record=msgspec.structs.replace(record, config=config))
+        known.container.save()
+
+    def _existing(self, identity: str) -> _Known:
+        known = self._known.get(identity)
+        if known is None or known.status is None:
+            raise NoSuchContainer(f"there is no container {identity}")
+        return known
+
+    def _writable(self, identity: str) -> str:
+        return os.path.join(self._writable_folder, identity)
+
+    def _record(self, identity: str, config: ContainerConfig, sandbox: Sandbox, image: Image) -> Container:
+        """Makes the folder and writes the record: from here on a crash leaves something that is known."""
+        log_path = os.path.join(sandbox.config.log_directory, config.log_path) if config.log_path else os.devnull
+        record = Record(
+            config, f"{sandbox.cgroup}/{identity}", log_path, _stop_signal(image.config.stop_signal), self._clock.now()
+        )
+        made = Container(identity, os.path.join(self._folder, identity), self._writable(identity), record)
+        os.makedirs(made.root, mode=0o711, exist_ok=True)
+        made.save()
+        return made
+
+    async def _create(self, made: Container, sandbox: Sandbox, image: Image) -> None:
+        config = made.record.config
+        if made.record.log_path != os.devnull:
+            os.makedirs(os.path.dirname(made.record.log_path), mode=0o755, exist_ok=True)
+        overlay.mount_root(made.root, image.layer_paths, made.writable)
+        granted = capabilities.granted(config.security, self._capabilities)
+        seccomp = self._seccomp.for_container(config.security, granted)
+        self._write_spec(made, sandbox, image, granted, seccomp)
+        await conmon.create(self._conmon, self._oci, made.monitored)
+        self._seccomp.keep(seccomp, self._oci.compiled_filter(made.id))
+        made.mark(CREATED, self._clock.now())
+
+    def _write_spec(
+        self, made: Container, sandbox: Sandbox, image: Image, granted: Sequence[str], seccomp: Filter
+    ) -> None:
+        config = made.record.config
+        devices = host.devices() if config.security.privileged else ()
+        placement = Placement(made.root, made.record.cgroup, sandbox.shm, sandbox.namespaces(), devices)
+        identity = _identity(config, made.root)
+        spec = oci_spec.container_spec(
+            sandbox.config, config, image.config, identity, granted, seccomp, placement, self._facts
+        )
+        syscalls.write_file(made.spec_path, json.dumps(spec).encode())
+
+    def _watch(self, known: _Known) -> None:
+        known.monitor = conmon.open_monitor(known.container.monitored)
+        self._refresh(known)
+        if known.monitor is None:
+            self._monitor_ended(known)
+        else:
+            asyncio.get_running_loop().add_reader(known.monitor, self._monitor_ended, known)
+
+    def _unwatch(self, known: _Known) -> None:
+        if known.monitor is not None:
+            asyncio.get_running_loop().remove_reader(known.monitor)
+            os.close(known.monitor)
+            known.monitor = None
+
+    def _monitor_ended(self, known: _Known) -> None:
+        self._unwatch(known)
+        found = known.container
+        if found.exited() is None and not found.has(LOST):
+            log.warning("container_monitor_died", container=found.id, pod=found.record.config.pod_uid)
+            found.mark(LOST, self._clock.now())
+        self._cgroups.kill(found.record.cgroup)  # what outlived the first process in a shared PID namespace
+        self._refresh(known)
+        known.ended.set()
+        self._exits.put_nowait(ContainerExited(found.record.config.pod_uid, found.id))
+
+    def _refresh(self, known: _Known) -> None:
+        oom_kills = self._cgroups.oom_kills(known.container.record.cgroup)
+        known.status = container.status(known.container, self._oci, oom_kills)
+
+    async def _destroy(self, known: _Known) -> None:
+        """Every trace, whatever was made of it. The record goes last."""
+        found = known.container
+        self._unwatch(known)
+        await conmon.kill_monitor(found.monitored)
+        await reap_cgroup(self._cgroups, found.record.cgroup)
+        await self._oci.delete(found.id)
+        self._cgroups.remove(found.record.cgroup)
+        while syscalls.unmount(found.root):
+            pass
+        await asyncio.get_running_loop().run_in_executor(None, _remove_folders, found)
+        self._known.pop(found.id, None)
+
+
+def _remove_folders(found: Container) -> None:
+    shutil.rmtree(found.writable, ignore_errors=True)
+    shutil.rmtree(found.folder)
+
+
+def _identity(config: ContainerConfig, root: str) -> Identity:
+    security = config.security
+    if not security.username:
+        return Identity(security.uid, security.gid)
+    return users.resolve(security.username, users.read(root, "/etc/passwd"), users.read(root, "/etc/group"))
+
+
+def _stop_signal(name: str) -> int:
+    """The image's STOPSIGNAL, by name or number; SIGTERM unless it says."""
+    if name.isdecimal():
+        return int(name)
+    full = name if name.startswith("SIG") else f"SIG{name}"
+    return signal.Signals[full] if full in signal.Signals.__members__ else signal.SIGTERM

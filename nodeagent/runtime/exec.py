@@ -1,0 +1,253 @@
+"""A command run in a container beside its first process, with its streams in the agent's hands.
+
+The runtime's `exec` is a child of the agent. Without a terminal its streams are pipes, read only when somebody asks
+for output: a slow reader holds the command back, no buffer grows. With a terminal the runtime makes it inside the
+container and hands its master over a socket. Reading ends when the command has ended and what it wrote is read, not
+when the last holder of a pipe is gone: a daemon it left behind cannot hold the session open.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import termios
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nodeagent.runtime.conmon import read_pid
+from nodeagent.runtime.crun import OciRuntime
+from nodeagent.runtime.interface import RuntimeFault
+from nodeagent.runtime.process import reap, start
+from nodeagent.runtime.syscalls import write_file
+
+CHUNK_BYTES = 32 * 1024
+START_TIMEOUT_S = 30
+STDOUT, STDERR = 1, 2
+END_OF_TRANSMISSION = b"\x04"
+"""A terminal has no half-close; this is what a person types."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecRequest:
+    """`process` is an OCI process object; `folder` is new and this command's own."""
+
+    container_id: str
+    process: dict[str, Any]
+    folder: str
+    stdin: bool
+
+    @property
+    def tty(self) -> bool:
+        return bool(self.process["terminal"])
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.folder, name)
+
+
+@dataclass(slots=True)
+class RunningExec:
+    """Implements ExecSession. Descriptors are non-blocking and its own."""
+
+    request: ExecRequest
+    process: "subprocess.Popen[bytes]"
+    pidfd: int
+    stdin: int | None
+    outputs: dict[int, int]
+    """Descriptor -> 1 (stdout) or 2 (stderr)."""
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _waiting: list[asyncio.Event] = field(default_factory=list)
+
+    def watch(self) -> None:
+        asyncio.get_running_loop().add_reader(self.pidfd, self._on_end)
+
+    async def write_stdin(self, data: bytes) -> None:
+        """Waits while the command does not read. What a command that has closed its stdin gets is dropped."""
+        while data and self.stdin is not None:
+            try:
+                data = data[os.write(self.stdin, data) :]
+            except BlockingIOError:
+                await self._until(writable=[self.stdin])
+            except (BrokenPipeError, OSError):
+                self._close_stdin()
+
+    async def close_stdin(self) -> None:
+        if self.request.tty:
+            await self.write_stdin(END_OF_TRANSMISSION)
+        else:
+            self._close_stdin()
+
+    async def resize(self, columns: int, rows: int) -> None:
+        if self.request.tty and self.stdin is not None:
+            fcntl.ioctl(self.stdin, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        while self.outputs:
+            ended = self._ended.is_set()  # asked before reading: what it wrote before it ended is then there to read
+            chunks = [(stream, data) for fd, stream in list(self.outputs.items()) if (data := self._read(fd))]
+            for chunk in chunks:
+                yield chunk
+            if not chunks and ended:
+                return
+            if not chunks and self.outputs:
+                await self._until(readable=list(self.outputs))
+
+    async def wait(self) -> int:
+        """Raises RuntimeFault when the runtime could not start the command."""
+        await self._ended.wait()
+        fault = _read_text(self.request.path("log"))
+        if self.process.returncode != 0 and fault:
+            raise RuntimeFault(f"exec in container {self.request.container_id}: {fault}")
+        return self.process.returncode
+
+    def close(self) -> None:
+        """Kills the command if it runs."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self.pidfd)
+        if self.process.poll() is None:
+            self._kill()
+            reap(self.process)
+        self._close_stdin()
+        for descriptor in {*self.outputs, self.pidfd}:
+            os.close(descriptor)
+
+    def _on_end(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.pidfd)
+        self.process.wait()
+        for event in (self._ended, *self._waiting):
+            event.set()
+
+    def _read(self, descriptor: int) -> bytes:
+        """What is there to read; closes at the end of the stream (which a terminal reports as EIO)."""
+        try:
+            data = os.read(descriptor, CHUNK_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            del self.outputs[descriptor]
+            os.close(descriptor)
+        return data
+
+    def _kill(self) -> None:
+        """The command leads a session of its own. Its cgroup proves that the pid has not gone to another process."""
+        pid = read_pid(self.request.path("pid"))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if pid is None:
+                return
+            with open(f"/proc/{pid}/cgroup") as file:
+                if self.request.container_id in file.read():
+                    os.kill(pid, signal.SIGKILL)
+                    os.killpg(pid, signal.SIGKILL)
+
+    def _close_stdin(self) -> None:
+        if self.stdin is not None:
+            os.close(self.stdin)
+            self.stdin = None
+
+    async def _until(self, *, readable: Sequence[int] = (), writable: Sequence[int] = ()) -> None:
+        """Until one of the descriptors is ready or the command ends."""
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        self._waiting.append(woken)
+        for descriptor in readable:
+            loop.add_reader(descriptor, woken.set)
+        for descriptor in writable:
+            loop.add_writer(descriptor, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            self._waiting.remove(woken)
+            for descriptor in readable:
+                loop.remove_reader(descriptor)
+            for descriptor in writable:
+                loop.remove_writer(descriptor)
+
+    async def take_terminal(self, listener: socket.socket) -> None:
+        """The terminal's master, which the runtime sends once it has made it; nothing when it fails before."""
+        await self._until(readable=[listener.fileno()])
+        with contextlib.suppress(BlockingIOError), listener.accept()[0] as connection:
+            connection.setblocking(False)
+            await self._until(readable=[connection.fileno()])
+            _, descriptors, _, _ = socket.recv_fds(connection, CHUNK_BYTES, 1)
+            for master in descriptors:
+                os.set_blocking(master, False)
+                self.outputs[master] = STDOUT
+                self.stdin = os.dup(master)
+
+
+@contextlib.asynccontextmanager
+async def opened(oci: OciRuntime, request: ExecRequest) -> AsyncIterator[RunningExec]:
+    """Starts the command. Raises RuntimeFault."""
+    os.makedirs(request.folder, mode=0o700)
+    try:
+        write_file(request.path("process.json"), json.dumps(request.process).encode())
+        session = await _with_terminal(oci, request) if request.tty else _with_pipes(oci, request)
+        try:
+            yield session
+        finally:
+            session.close()
+    finally:
+        shutil.rmtree(request.folder)
+
+
+def _with_pipes(oci: OciRuntime, request: ExecRequest) -> RunningExec:
+    ours_out, theirs_out = os.pipe2(os.O_CLOEXEC)
+    ours_err, theirs_err = os.pipe2(os.O_CLOEXEC)
+    theirs_in, ours_in = os.pipe2(os.O_CLOEXEC) if request.stdin else (os.open(os.devnull, os.O_RDONLY), None)
+    try:
+        process = start(_argv(oci, request), stdin=theirs_in, stdout=theirs_out, stderr=theirs_err)
+    except RuntimeFault:
+        for descriptor in (ours_out, ours_err, *([] if ours_in is None else [ours_in])):
+            os.close(descriptor)
+        raise
+    finally:
+        for descriptor in (theirs_out, theirs_err, theirs_in):
+            os.close(descriptor)
+    for descriptor in (ours_out, ours_err, *([] if ours_in is None else [ours_in])):
+        os.set_blocking(descriptor, False)
+    session = RunningExec(request, process, os.pidfd_open(process.pid), ours_in, {ours_out: STDOUT, ours_err: STDERR})
+    session.watch()
+    return session
+
+
+async def _with_terminal(oci: OciRuntime, request: ExecRequest) -> RunningExec:
+    path = request.path("console")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.setblocking(False)
+        process = start([*_argv(oci, request, "--console-socket", path)], stdout=subprocess.DEVNULL)
+        session = RunningExec(request, process, os.pidfd_open(process.pid), None, {})
+        session.watch()
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await session.take_terminal(listener)
+        except TimeoutError:
+            session.close()
+            raise RuntimeFault(
+                f"exec in container {request.container_id}: no terminal within {START_TIMEOUT_S} s"
+            ) from None
+        except BaseException:
+            session.close()
+            raise
+    return session
+
+
+def _argv(oci: OciRuntime, request: ExecRequest, *more: str) -> list[str]:
+    files = ["--process", request.path("process.json"), "--pid-file", request.path("pid")]
+    return [oci.binary, "--root", oci.root, "--log", request.path("log"), "exec", *files, *more, request.container_id]
+
+
+def _read_text(path: str) -> str:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,35 @@
+"""Ends every process of a cgroup and waits until they are gone: what makes "nothing is left" true."""
+
+import asyncio
+import os
+
+from nodeagent.runtime.cgroups import Cgroups
+from nodeagent.runtime.interface import RuntimeFault
+from nodeagent.runtime.process import readable
+
+KILL_TIMEOUT_S = 10
+"""A process that survives SIGKILL for so long hangs in the kernel (a dead disk or file server)."""
+
+
+async def reap_cgroup(cgroups: Cgroups, path: str) -> None:
+    """Raises RuntimeFault when a process does not end."""
+    while pids := cgroups.processes(path):
+        pidfds = [pidfd for pidfd in map(_open, pids) if pidfd is not None]
+        cgroups.kill(path)
+        try:
+            async with asyncio.timeout(KILL_TIMEOUT_S):
+                for pidfd in pidfds:
+                    await readable(pidfd)
+        except TimeoutError:
+            raise RuntimeFault(f"processes of cgroup {path} do not end after SIGKILL: {sorted(pids)}") from None
+        finally:
+            for pidfd in pidfds:
+                os.close(pidfd)
+        await asyncio.sleep(0)  # a zombie leaves its cgroup when it is reaped, which is its parent's to do
+
+
+def _open(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None

@@ -1,0 +1,184 @@
+"""The container runtime of a node: CRI's verbs on crun, conmon, namespaces and overlayfs. Implements `Runtime`.
+
+    <run_dir>/boot-id  sandboxes/  containers/  exec/  crun/  seccomp/     tmpfs: all that changes with every pod
+    <state_dir>/containers/<id>/                                           disk: the containers' own files
+
+This file only joins the parts. `async with` takes over what an earlier process of the agent left; leaving it leaves the
+containers running. After a reboot nothing runs: what the run folder still says is dropped, and the pods are started
+anew by whoever wants them.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+
+import structlog
+
+from nodeagent.runtime import conmon, exec, oci_spec, syscalls
+from nodeagent.runtime.cgroups import Cgroups
+from nodeagent.runtime.containers import Containers
+from nodeagent.runtime.crun import OciRuntime
+from nodeagent.runtime.exec import ExecRequest
+from nodeagent.runtime.interface import (
+    ContainerConfig,
+    ContainerExited,
+    ContainerState,
+    ContainerStatus,
+    ExecResult,
+    ExecSession,
+    ImageService,
+    PodNetwork,
+    Resources,
+    RuntimeFault,
+    SandboxConfig,
+    SandboxStatus,
+)
+from nodeagent.runtime.reaping import reap_cgroup
+from nodeagent.runtime.sandboxes import Sandboxes
+from nodeagent.runtime.seccomp import SeccompFilters
+from orch.kit.clock import Clock
+
+EXEC_OUTPUT_BYTES_MAX = 16 * 1024
+BOOT_ID = "boot-id"
+
+log = structlog.get_logger(__name__)
+
+
+class CrunRuntime:
+    """`cgroup_root` is the node's cgroup, relative to the hierarchies' roots. One process owns `run_dir` and
+    `state_dir` at a time; both are made when missing."""
+
+    def __init__(
+        self,
+        *,
+        run_dir: str,
+        state_dir: str,
+        cgroup_root: str,
+        network: PodNetwork,
+        images: ImageService,
+        cgroups: Cgroups,
+        clock: Clock,
+        oci_binary: str = "/usr/bin/crun",
+        conmon_binary: str = "/usr/bin/conmon",
+    ) -> None:
+        forget_earlier_boot(run_dir, syscalls.boot_id())
+        self._run_dir, self._cgroups = run_dir, cgroups
+        self._exec_folder, self._exec_count = os.path.join(run_dir, "exec"), 0
+        self._oci = OciRuntime(oci_binary, os.path.join(run_dir, "crun"))
+        sandboxes = os.path.join(run_dir, "sandboxes")
+        self._sandboxes = Sandboxes(sandboxes, cgroup_root, cgroups, network, self._oci, clock)
+        self._containers = Containers(
+            os.path.join(run_dir, "containers"),
+            os.path.join(state_dir, "containers"),
+            cgroups,
+            images,
+            self._oci,
+            SeccompFilters(os.path.join(run_dir, "seccomp")),
+            conmon_binary,
+            clock,
+        )
+
+    async def __aenter__(self) -> "CrunRuntime":
+        shutil.rmtree(self._exec_folder, ignore_errors=True)
+        self._containers.adopt()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._containers.close()
+
+    async def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus:
+        try:
+            return await self._sandboxes.run(config)
+        except OSError as error:
+            raise RuntimeFault(f"making the sandbox of pod {config.namespace}/{config.name}: {error}") from error
+
+    async def stop_pod_sandbox(self, pod_uid: str) -> None:
+        kills = map(self._containers.kill, self._containers.of_pod(pod_uid))
+        for outcome in await asyncio.gather(*kills, return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+        await self._sandboxes.stop(pod_uid)
+
+    async def remove_pod_sandbox(self, pod_uid: str) -> None:
+        await self.stop_pod_sandbox(pod_uid)
+        for container_id in self._containers.of_pod(pod_uid):
+            await self._containers.remove(container_id)
+        if (cgroup := self._sandboxes.cgroup_of(pod_uid)) is not None:
+            await reap_cgroup(self._cgroups, cgroup)
+        self._sandboxes.remove(pod_uid)
+
+    async def list_pod_sandboxes(self) -> Sequence[SandboxStatus]:
+        return [sandbox.status() for sandbox in self._sandboxes.all()]
+
+    async def create_container(self, config: ContainerConfig) -> str:
+        return await self._containers.create(config, self._sandboxes.get(config.pod_uid))
+
+    async def start_container(self, container_id: str) -> None:
+        await self._containers.start(container_id)
+
+    async def stop_container(self, container_id: str, grace_s: float) -> None:
+        await self._containers.stop(container_id, grace_s)
+
+    async def remove_container(self, container_id: str) -> None:
+        await self._containers.remove(container_id)
+
+    async def list_containers(self) -> Sequence[ContainerStatus]:
+        return self._containers.all()
+
+    async def container_status(self, container_id: str) -> ContainerStatus:
+        return self._containers.get(container_id)[1]
+
+    async def update_container_resources(self, container_id: str, resources: Resources) -> None:
+        self._containers.update(container_id, resources)
+
+    async def reopen_container_log(self, container_id: str) -> None:
+        """CRI's ReopenContainerLog: after the log file was renamed, what comes now goes into a new one."""
+        conmon.reopen_log(self._containers.get(container_id)[0].monitored)
+
+    async def exec_sync(self, container_id: str, command: Sequence[str], timeout_s: float) -> ExecResult:
+        output = bytearray()
+        async with (
+            asyncio.timeout(timeout_s),
+            self.exec(container_id, command, tty=False, stdin=False) as session,
+        ):
+            async for _, data in session.output():
+                output += data[: EXEC_OUTPUT_BYTES_MAX - len(output)]
+            return ExecResult(await session.wait(), bytes(output))
+
+    @contextlib.asynccontextmanager
+    async def exec(
+        self, container_id: str, command: Sequence[str], *, tty: bool, stdin: bool
+    ) -> AsyncIterator[ExecSession]:
+        found, status = self._containers.get(container_id)
+        if status.state != ContainerState.RUNNING:
+            raise RuntimeFault(f"exec in container {container_id}: it is {status.state}, not running")
+        process = oci_spec.exec_process(found.spec(), command, tty=tty)
+        self._exec_count += 1
+        folder = os.path.join(self._exec_folder, str(self._exec_count))
+        async with exec.opened(self._oci, ExecRequest(container_id, process, folder, stdin)) as session:
+            yield session
+
+    def exits(self) -> AsyncIterator[ContainerExited]:
+        return self._containers.exits()
+
+
+def forget_earlier_boot(run_dir: str, boot_id: str) -> None:
+    """Empties a run folder that outlived a reboot (it should be a tmpfs, but need not be): its pids, mounts and
+    sockets mean nothing any more."""
+    os.makedirs(run_dir, mode=0o711, exist_ok=True)
+    path = os.path.join(run_dir, BOOT_ID)
+    try:
+        with open(path) as file:
+            if file.read() == boot_id:
+                return
+        log.info("earlier_boot_forgotten", run_dir=run_dir)
+        for name in ("sandboxes", "containers", "exec", "crun", "seccomp"):
+            shutil.rmtree(os.path.join(run_dir, name), ignore_errors=True)
+    except FileNotFoundError:
+        pass
+    syscalls.write_file(path, boot_id.encode())

@@ -1,0 +1,114 @@
+"""Seccomp profiles: containers' common file format -> the OCI runtime's, and the compiled filters.
+
+The runtime takes 18 ms to compile the default profile, and 2 ms to take a compiled one. So the first container with a
+given (profile, capabilities) hands over the profile, and the filter that the runtime leaves in its state folder is kept
+for all others. Filters are kept on the run folder: a new kernel or runtime comes with a boot.
+"""
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nodeagent.runtime.interface import RuntimeFault, Security
+from nodeagent.runtime.syscalls import write_file
+
+DEFAULT_PROFILE_PATH = "/usr/share/containers/seccomp.json"
+"""From the distribution's golang-github-containers-common."""
+BPF_ANNOTATION = "run.oci.seccomp_bpf_data"
+LOCALHOST_PREFIX = "Localhost:"
+
+_ARCHITECTURES = {"x86_64": ("amd64", "SCMP_ARCH_X86_64"), "aarch64": ("arm64", "SCMP_ARCH_AARCH64")}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a container's config says about seccomp: a compiled filter, or the profile to compile, or neither."""
+
+    bpf: str = ""
+    """Base64, for the annotation."""
+    profile: Mapping[str, Any] | None = None
+    """An OCI linux.seccomp object."""
+    key: str = ""
+    """What the compiled filter is kept under."""
+
+
+def convert(profile: Mapping[str, Any], capabilities: Sequence[str], machine: str) -> dict[str, Any]:
+    """The OCI linux.seccomp object of a profile in containers' format, whose rules may depend on capabilities and
+    architecture (`includes`, `excludes`). A profile in OCI form passes through."""
+    arch, scmp_arch = _ARCHITECTURES.get(machine, (machine, ""))
+    architectures = list(profile.get("architectures", ()))
+    for entry in profile.get("archMap") or ():
+        if entry["architecture"] == scmp_arch:
+            architectures += [scmp_arch, *(entry.get("subArchitectures") or ())]
+    converted: dict[str, Any] = {"defaultAction": profile["defaultAction"], "architectures": architectures}
+    if "defaultErrnoRet" in profile:
+        converted["defaultErrnoRet"] = profile["defaultErrnoRet"]
+    rules = [rule for rule in profile.get("syscalls") or () if _applies(rule, frozenset(capabilities), arch)]
+    return converted | {"syscalls": [_rule(rule) for rule in rules]}
+
+
+def _applies(rule: Mapping[str, Any], capabilities: frozenset[str], arch: str) -> bool:
+    includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
+    if includes.get("caps") and not capabilities.issuperset(includes["caps"]):
+        return False
+    if includes.get("arches") and arch not in includes["arches"]:
+        return False
+    return capabilities.isdisjoint(excludes.get("caps") or ()) and arch not in (excludes.get("arches") or ())
+
+
+def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    names = list(rule.get("names") or ([rule["name"]] if "name" in rule else ()))
+    converted: dict[str, Any] = {"names": names, "action": rule["action"]}
+    if rule.get("args"):
+        converted["args"] = rule["args"]
+    if rule.get("errnoRet") is not None:
+        converted["errnoRet"] = rule["errnoRet"]
+    return converted
+
+
+class SeccompFilters:
+    """Profiles from disk and compiled filters below `folder`."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._machine = os.uname().machine
+        os.makedirs(folder, exist_ok=True)
+
+    def for_container(self, security: Security, capabilities: Sequence[str]) -> Filter:
+        """Raises RuntimeFault when the profile cannot be read: never runs a container with less than was asked."""
+        if security.privileged or security.seccomp == "Unconfined":
+            return Filter()
+        text = self._read(security.seccomp)
+        key = hashlib.sha256(text + ",".join(capabilities).encode()).hexdigest()
+        try:
+            with open(os.path.join(self._folder, key), "rb") as file:
+                return Filter(bpf=base64.b64encode(file.read()).decode(), key=key)
+        except FileNotFoundError:
+            return Filter(profile=self._convert(security.seccomp, text, capabilities), key=key)
+
+    def keep(self, used: Filter, compiled_path: str) -> None:
+        """Takes the filter that the runtime compiled for a container created with `used.profile`."""
+        if used.profile is None:
+            return
+        with open(compiled_path, "rb") as file:
+            write_file(os.path.join(self._folder, used.key), file.read())
+
+    def _read(self, name: str) -> bytes:
+        path = name.removeprefix(LOCALHOST_PREFIX) if name.startswith(LOCALHOST_PREFIX) else DEFAULT_PROFILE_PATH
+        if path == DEFAULT_PROFILE_PATH and name != "RuntimeDefault":
+            raise RuntimeFault(f"unknown seccomp profile {name!r}")
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise RuntimeFault(f"reading seccomp profile {path}: {error.strerror}") from None
+
+    def _convert(self, name: str, text: bytes, capabilities: Sequence[str]) -> dict[str, Any]:
+        try:
+            return convert(json.loads(text), capabilities, self._machine)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RuntimeFault(f"seccomp profile {name} cannot be used: {error!r}") from None

@@ -1,0 +1,122 @@
+"""The door to the kernel: system calls that Python 3.11 has no function for. Each raises OSError naming its object.
+
+No policy here. Calls that change the calling thread's namespaces (`unshare`, `setns`) belong into a throw-away thread:
+see `in_throwaway_thread`. A pooled thread would keep the namespace and leak it into whatever runs there next.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 0x1, 0x2, 0x4, 0x8
+MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE = 0x1000, 0x4000, 0x40000, 0x80000
+MNT_DETACH = 0x2
+CLONE_FS, CLONE_NEWNS, CLONE_NEWUTS = 0x200, 0x20000, 0x4000000
+CLONE_NEWIPC, CLONE_NEWNET = 0x8000000, 0x40000000
+
+_SYS_OPENAT2 = 437
+"""The same number on every architecture."""
+_RESOLVE_IN_ROOT = 0x10
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+_IFREQ = struct.Struct("16sH22x")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
+    """mount(2). Paths may be relative to the calling thread's working directory."""
+    arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), options.encode())
+    _check(_libc.mount(*arguments), target)
+
+
+def unmount(target: str) -> bool:
+    """Detaches whatever is mounted at `target`; False when nothing was."""
+    if _libc.umount2(os.fsencode(target), MNT_DETACH) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (22, 2):  # EINVAL: no mount point; ENOENT: no such path
+        return False
+    raise OSError(number, os.strerror(number), target)
+
+
+def is_mount_point(path: str) -> bool:
+    """Also for files; os.path.ismount knows directories only."""
+    try:
+        return os.lstat(path).st_dev != os.lstat(os.path.dirname(path)).st_dev
+    except FileNotFoundError:
+        return False
+
+
+def unshare(flags: int) -> None:
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(descriptor: int, flags: int) -> None:
+    _check(_libc.setns(descriptor, flags), "setns")
+
+
+def open_in_root(root: str, path: str) -> int:
+    """Opens for reading inside `root` as if chrooted: no symlink and no `..` leads out (openat2)."""
+    directory = os.open(root, os.O_PATH | os.O_DIRECTORY)
+    try:
+        how = (ctypes.c_uint64 * 3)(os.O_RDONLY | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+        number, name = ctypes.c_long(_SYS_OPENAT2), os.fsencode(path.lstrip("/"))
+        return _check(_libc.syscall(number, directory, name, ctypes.byref(how), ctypes.sizeof(how)), path)
+    finally:
+        os.close(directory)
+
+
+def bring_up_loopback() -> None:
+    """`lo` of the calling thread's network namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        request = fcntl.ioctl(control, _SIOCGIFFLAGS, _IFREQ.pack(b"lo", 0))
+        flags = _IFREQ.unpack(request)[1]
+        fcntl.ioctl(control, _SIOCSIFFLAGS, _IFREQ.pack(b"lo", flags | _IFF_UP))
+
+
+def in_throwaway_thread(work: Callable[[], T]) -> T:
+    """Runs `work` in a thread made for it and ended after it. Blocks, so `work` must be short."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def write_file(path: str, content: bytes) -> None:
+    """Atomically: readers, and whoever comes after a crash, see all of it or nothing. For tmpfs, so not synced."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{path}.tmp")
+    with open(f"{path}.tmp", "wb") as file:
+        file.write(content)
+    os.rename(f"{path}.tmp", path)
