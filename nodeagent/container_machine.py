@@ -84,7 +84,7 @@ class ContainerMachine:
 
     @property
     def restart_count(self) -> int:
-        if self.stage in (Stage.STARTING, Stage.RUNNING, Stage.STOPPING):
+        if self.stage in (Stage.RUNNING, Stage.STOPPING):
             return self.attempt
         return self.last.attempt if self.last else 0
 

@@ -91,6 +91,8 @@ class PodMachine:
         self.gone = False
         """Nothing is left to do; the worker may end."""
         self._grace_s = _grace_s(pod)
+        self._volumes_outdated = False
+        """Their sources changed while they were being made."""
         self._backoff = Backoff[str](RETRY_DELAY_MIN_S, RETRY_DELAY_MAX_S)
         self._reported: ReportStatus | None = None
 
@@ -152,7 +154,8 @@ class PodMachine:
         yield from ()
 
     def _inputs_changed(self, event: InputsChanged, now: datetime) -> Iterator[Instruction]:
-        if self.volumes is Step.FAILED:
+        self._volumes_outdated = self.volumes is Step.IN_FLIGHT
+        if self.volumes in (Step.FAILED, Step.READY):
             self.volumes = Step.ABSENT
         for container in self.containers:
             yield from container.retry_now()
@@ -169,7 +172,8 @@ class PodMachine:
         yield SetTimer(SANDBOX_TIMER, self._backoff.next_s(SANDBOX_TIMER))
 
     def _volumes_ready(self, event: VolumesReady, now: datetime) -> Iterator[Instruction]:
-        self.volumes = Step.READY
+        self.volumes = Step.ABSENT if self._volumes_outdated else Step.READY
+        self._volumes_outdated = False
         self._backoff.forget(VOLUMES_TIMER)
         yield from ()
 

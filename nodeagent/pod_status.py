@@ -130,8 +130,8 @@ def container_status(
     shown_id = container.container_id if running or ended is None else ended.container_id
     return ContainerStatus(
         name=container.name,
-        image=container.image_name or known.image or container.spec.image or "",
-        image_id=container.image_reference or known.image_id,
+        image=(container.image_name if running or ended else "") or known.image or container.spec.image or "",
+        image_id=(container.image_reference if running or ended else "") or known.image_id,
         container_id=CONTAINER_ID_SCHEME + shown_id if shown_id and (running or ended) else None,
         ready=_is_ready(container),
         started=container.started and running,

@@ -12,11 +12,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from controlplane.nodeplane.references import Reference, references
 from orch.api.kind import Kind
 from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
 from orch.api.meta import Object, ObjectMeta
 from orch.api.node import Node, NodeSpec, NodeStatus
+from orch.api.pod.references import Reference, references
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition
 

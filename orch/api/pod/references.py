@@ -1,4 +1,4 @@
-"""Which Secrets and ConfigMaps a pod names. Pure."""
+"""Which Secrets and ConfigMaps a pod names. Pure; both the control plane and the agents go by it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

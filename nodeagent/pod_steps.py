@@ -1,0 +1,151 @@
+"""How each instruction about the kernel is carried out: one function per instruction, its outcome as an event.
+
+Every step is idempotent: repeated after a crash in its middle it completes or finds itself done. Steps know the pod
+and the parts, never the machine's state.
+"""
+
+import contextlib
+import shutil
+
+from nodeagent.container_config import container_config, sandbox_config
+from nodeagent.container_state import exit_event
+from nodeagent.environment import ConfigError
+from nodeagent.pod_events import (
+    ContainerCreated,
+    ContainerExited,
+    ContainerStarted,
+    CreateFailed,
+    ImageFailed,
+    ImageReady,
+    SandboxReady,
+    SandboxRemoved,
+    SandboxStopped,
+    StopFailed,
+    VolumesReady,
+)
+from nodeagent.pod_instructions import (
+    CreateContainer,
+    EmitEvent,
+    PrepareVolumes,
+    PullImage,
+    RemoveContainer,
+    RemoveSandbox,
+    RunSandbox,
+    StartContainer,
+    StopContainer,
+    StopSandbox,
+)
+from nodeagent.pod_parts import PodParts
+from nodeagent.pull_secrets import registry_auth
+from nodeagent.runtime.interface import ContainerState, Image, NoSuchContainer, PullFailed
+from orch import oci
+from orch.api.pod.container import Container
+from orch.api.pod.spec import Pod
+
+
+async def run_sandbox(pod: Pod, parts: PodParts, do: RunSandbox) -> SandboxReady:
+    directory = parts.log_directory(pod)
+    directory.mkdir(parents=True, exist_ok=True)
+    return SandboxReady((await parts.runtime.run_pod_sandbox(sandbox_config(pod, str(directory)))).ip)
+
+
+async def prepare_volumes(pod: Pod, parts: PodParts, do: PrepareVolumes) -> VolumesReady:
+    await parts.volumes.prepare(pod)
+    return VolumesReady()
+
+
+async def pull_image(pod: Pod, parts: PodParts, do: PullImage) -> ImageReady | ImageFailed:
+    policy = _spec(pod, do.container).image_pull_policy or "IfNotPresent"
+    try:
+        image = None if policy == "Always" else await parts.images.find(do.image)
+        if image is None and policy == "Never":
+            message = f'Container image "{do.image}" is not present with pull policy of Never'
+            return ImageFailed(do.container, do.image, "ErrImageNeverPull", message)
+        if image is None:
+            image = await _pull(pod, parts, do)
+    except oci.InvalidReference as error:
+        return ImageFailed(do.container, do.image, "InvalidImageName", str(error))
+    except PullFailed as error:
+        return ImageFailed(do.container, do.image, "ErrImagePull", str(error))
+    return ImageReady(do.container, do.image, image.id, _with_digest(image), oci.canonical(do.image))
+
+
+async def _pull(pod: Pod, parts: PodParts, do: PullImage) -> Image:
+    parts.reports.event(pod, EmitEvent("Normal", "Pulling", f'Pulling image "{do.image}"', do.container))
+    began = parts.clock.monotonic()
+    image = await parts.images.pull(do.image, registry_auth(pod, do.image, parts.inputs))
+    took = f"{parts.clock.monotonic() - began:.3f}s"
+    message = f'Successfully pulled image "{do.image}" in {took}. Image size: {image.size_bytes} bytes.'
+    parts.reports.event(pod, EmitEvent("Normal", "Pulled", message, do.container))
+    return image
+
+
+def _with_digest(image: Image) -> str:
+    return next((name for name in image.names if "@" in name), image.id)
+
+
+async def create_container(
+    pod: Pod, parts: PodParts, do: CreateContainer, pod_ip: str
+) -> ContainerCreated | CreateFailed:
+    image = await parts.images.find(do.image_id)
+    if image is None:
+        message = f"image {do.image_id} was removed from the node before its container was created"
+        return CreateFailed(do.container, do.attempt, "CreateContainerError", message)
+    spec = _spec(pod, do.container)
+    try:
+        config = container_config(
+            pod,
+            spec,
+            attempt=do.attempt,
+            image=image,
+            inputs=parts.inputs,
+            node=parts.node,
+            pod_ip=pod_ip,
+            mounts=parts.volumes.mounts(pod, spec, pod_ip),
+        )
+    except ConfigError as error:
+        return CreateFailed(do.container, do.attempt, "CreateContainerConfigError", str(error))
+    return ContainerCreated(do.container, do.attempt, await parts.runtime.create_container(config))
+
+
+async def start_container(pod: Pod, parts: PodParts, do: StartContainer) -> ContainerStarted:
+    await parts.runtime.start_container(do.container_id)
+    status = await parts.runtime.container_status(do.container_id)
+    return ContainerStarted(do.container, do.attempt, status.started_at or parts.clock.now())
+
+
+async def stop_container(pod: Pod, parts: PodParts, do: StopContainer) -> ContainerExited | StopFailed:
+    try:
+        await parts.runtime.stop_container(do.container_id, do.grace_s)
+        status = await parts.runtime.container_status(do.container_id)
+    except NoSuchContainer:
+        return ContainerExited(do.container, do.attempt, 137, False, None, parts.clock.now(), lost=True)
+    if status.state is ContainerState.RUNNING:
+        return StopFailed(do.container, do.attempt, f"container {do.container} still runs after SIGKILL")
+    return exit_event(status, parts.clock.now())
+
+
+async def remove_container(pod: Pod, parts: PodParts, do: RemoveContainer) -> None:
+    """The log of the attempt stays for `logs --previous`; the one before it goes."""
+    await parts.runtime.remove_container(do.container_id)
+    folder = parts.log_directory(pod) / do.container
+    for path in folder.glob(f"{do.attempt - 1}.log*"):
+        path.unlink(missing_ok=True)
+
+
+async def stop_sandbox(pod: Pod, parts: PodParts, do: StopSandbox) -> SandboxStopped:
+    await parts.runtime.stop_pod_sandbox(pod.metadata.uid)
+    return SandboxStopped()
+
+
+async def remove_sandbox(pod: Pod, parts: PodParts, do: RemoveSandbox) -> SandboxRemoved:
+    """Volumes after the containers that use them."""
+    await parts.runtime.remove_pod_sandbox(pod.metadata.uid)
+    await parts.volumes.remove(pod.metadata.uid)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(parts.log_directory(pod))
+    return SandboxRemoved()
+
+
+def _spec(pod: Pod, name: str) -> Container:
+    return next(c for c in (*pod.spec.containers, *(pod.spec.init_containers or ())) if c.name == name)
