@@ -1,0 +1,71 @@
+"""A real etcd for tests: one process on loopback, with TLS and client certificates, data in a given folder."""
+
+import asyncio
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from controlplane.store.backend import StoreError
+from controlplane.store.etcd import EtcdBackend, EtcdTls
+from orch import pki
+
+START_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 10
+QUOTA_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Etcd:
+    endpoint: str
+    tls: EtcdTls
+
+    async def connect(self) -> EtcdBackend:
+        return await EtcdBackend.connect([self.endpoint], self.tls)
+
+    async def connect_when_up(self) -> EtcdBackend:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while True:
+                try:
+                    return await self.connect()
+                except StoreError:
+                    await asyncio.sleep(0.05)
+
+
+@contextmanager
+def running_etcd(folder: Path) -> Iterator[Etcd]:
+    """`folder` is kept: another etcd may go on with its data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tls = _write_certificates(folder)
+    client, peer = (f"https://127.0.0.1:{free_port()}" for _ in range(2))
+    command = ["etcd", "--name=test", f"--data-dir={folder}/data", f"--quota-backend-bytes={QUOTA_BYTES}"]
+    command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
+    command += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=test={peer}"]
+    for side in ("", "peer-"):
+        command += [f"--{side}cert-file={folder}/tls.crt", f"--{side}key-file={folder}/tls.key"]
+        command += [f"--{side}client-cert-auth", f"--{side}trusted-ca-file={folder}/ca.crt"]
+    with open(folder / "log", "ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            yield Etcd(client, tls)
+        finally:
+            process.terminate()
+            process.wait(STOP_TIMEOUT_S)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _write_certificates(folder: Path) -> EtcdTls:
+    now = datetime.now(UTC)
+    ca = pki.create_ca("test", now=now)
+    pair = pki.issue(ca, "etcd", now=now, addresses=["127.0.0.1"])
+    for name, pem in (("ca.crt", ca.cert_pem), ("tls.crt", pair.cert_pem), ("tls.key", pair.key_pem)):
+        (folder / name).write_bytes(pem)
+    return EtcdTls(ca.cert_pem, pair.cert_pem, pair.key_pem)
