@@ -10,9 +10,13 @@ from typing import Any
 from controlplane.apiserver.authn import no_tokens
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.settings import ServerSettings, TlsFiles
-from controlplane.apiserver.streams import NodeStreams
+from controlplane.apiserver.streams import ExecRequest, LogRequest, NodeStreams
+from controlplane.registry.assembly import RegistrySettings, build_api
 from controlplane.registry.interface import Api
+from controlplane.store.memory import MemoryBackend
 from orch.api.kind import KindTable
+from orch.api.kinds import builtin_kinds
+from orch.errors import ServiceUnavailable
 from orch.kit.clock import SystemClock
 from orch.kit.ids import SystemIds
 from orch.kubeconfig import Access, render
@@ -83,3 +87,26 @@ async def running_server(
             yield RunningServer(server, directory, ca, access)
         finally:
             serving_task.cancel()
+
+
+class NoNodes:
+    """Node streams of a cluster without nodes."""
+
+    def exec(self, node: str, request: ExecRequest) -> Any:
+        raise ServiceUnavailable(f"node {node} has no session")
+
+    def logs(self, node: str, request: LogRequest) -> Any:
+        raise ServiceUnavailable(f"node {node} has no session")
+
+
+@asynccontextmanager
+async def memory_server(directory: Path, streams: NodeStreams | None = None) -> AsyncIterator[RunningServer]:
+    """The real chain over a memory store."""
+    kinds = builtin_kinds()
+    parts = build_api(MemoryBackend(), kinds, SystemClock(), SystemIds(), RegistrySettings())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(parts.run())
+        await parts.ready.wait()
+        async with running_server(directory, parts.api, kinds, streams or NoNodes()) as running:
+            yield running
+        task.cancel()

@@ -38,11 +38,17 @@ def compress(plain: bytes) -> Segment:
     return Segment(data, zlib.crc32(plain), len(plain), _power(8 * len(plain)))
 
 
+def join(segments: Sequence[Segment]) -> Segment:
+    """One segment that stands for all, in their order."""
+    crc = reduce(lambda crc, segment: _multiply(segment.shift, crc) ^ segment.crc, segments, 0)
+    size = sum(segment.size for segment in segments)
+    return Segment(b"".join([segment.data for segment in segments]), crc, size, _power(8 * size))
+
+
 def gzip_parts(segments: Sequence[Segment]) -> list[bytes]:
     """The pieces of one gzip body; joined they are the whole."""
-    crc = reduce(lambda crc, segment: _multiply(segment.shift, crc) ^ segment.crc, segments, 0)
-    size = sum(segment.size for segment in segments) & 0xFFFFFFFF
-    return [HEADER, *(segment.data for segment in segments), LAST_BLOCK + struct.pack("<II", crc, size)]
+    whole = join(segments)
+    return [HEADER, whole.data, LAST_BLOCK + struct.pack("<II", whole.crc, whole.size & 0xFFFFFFFF)]
 
 
 def gzip(plain: bytes) -> bytes:

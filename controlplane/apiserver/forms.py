@@ -71,17 +71,14 @@ def _frame(kind: str, api_version: str, meta: dict[str, Any]) -> tuple[bytes, by
 def event_frame(kind: Kind[Any], event: StoredEvent[Any], wanted: Wanted, include: str, now: datetime) -> bytes:
     """One line of a watch: a WatchEvent."""
     if wanted.form is Form.OBJECT:
-        data = event.stored.data
-    elif wanted.form is Form.TABLE:
+        return event.frame
+    if wanted.form is Form.TABLE:
         rows = () if event.type is EventType.BOOKMARK else (event.stored,)
         meta = {"resourceVersion": str(event.stored.revision)}
         data = table_body(kind, rows, meta, wanted.version, include, now)
     else:
         data = metadata_body(event.stored, wanted.version)
-    return b'{"type":"%s","object":%s}\n' % (_TYPE_BYTES[event.type], data)
-
-
-_TYPE_BYTES = {event_type: event_type.value.encode() for event_type in EventType}
+    return b'{"type":"%s","object":%s}\n' % (event.type.encode(), data)
 
 
 def error_frame(error: ApiError) -> bytes:

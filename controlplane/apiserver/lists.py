@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp.web import BaseRequest, StreamResponse
 
-from controlplane.apiserver.deflate import Segment, compress, gzip_parts
+from controlplane.apiserver.deflate import Segment, compress, gzip_parts, join
 from controlplane.apiserver.forms import list_frame
 from controlplane.apiserver.responses import GZIP_MIN_BYTES, accepts_gzip, json_headers, json_response
 from controlplane.registry.interface import Listing, Stored
@@ -34,6 +34,7 @@ class Lists:
     def __init__(self) -> None:
         self._segments: OrderedDict[RunKey, Segment] = OrderedDict()
         self._cached_bytes = 0
+        self._last: dict[str, tuple[Sequence[Stored[Any]], Segment]] = {}
 
     async def send(
         self, request: BaseRequest, kind: Kind[Any], listing: Listing[Any], warnings: Sequence[str]
@@ -42,8 +43,7 @@ class Lists:
         head, tail = list_frame(kind, listing)
         size = sum(len(stored.data) for stored in listing.items)
         if size >= GZIP_MIN_BYTES and accepts_gzip(request):
-            segments = await self._compressed(kind, list(_runs(listing.items)))
-            parts = gzip_parts([compress(head), *segments, compress(tail)])
+            parts = gzip_parts([compress(head), await self._items(kind, listing.items), compress(tail)])
             return await send_parts(request, parts, warnings, encoding="gzip")
         data = [stored.data for stored in listing.items]
         if size < GZIP_MIN_BYTES:
@@ -51,6 +51,14 @@ class Lists:
         commas = [b","] * (2 * len(data) - 1)
         commas[::2] = data
         return await send_parts(request, [head, *commas, tail], warnings)
+
+    async def _items(self, kind: Kind[Any], items: Sequence[Stored[Any]]) -> Segment:
+        """All items as one segment. The registry gives the same sequence as long as nothing in it changed."""
+        known = self._last.get(kind.resource)
+        if known is None or known[0] is not items:
+            segments = await self._compressed(kind, list(_runs(items)))
+            known = self._last[kind.resource] = (items, join(segments))
+        return known[1]
 
     async def _compressed(self, kind: Kind[Any], runs: Sequence[Run]) -> list[Segment]:
         """Segments of all runs with commas between; what is not cached is compressed in a thread."""

@@ -60,15 +60,12 @@ class Objects:
     async def create(self, call: Call) -> StreamResponse:
         body, options = await self._body(call), self._write_options(call)
         obj = self._decode(call, body, options)
-        _check_namespace(call, obj)
         stored = await self._api.create(call.context, call.kind, call.path.namespace, obj, options)
         return self._object(call, stored, status=201)
 
     async def update(self, call: Call) -> StreamResponse:
         body, options, path = await self._body(call), self._write_options(call), call.path
         obj = self._decode(call, body, options)
-        _check_namespace(call, obj)
-        _check_name(call, obj)
         stored = await self._api.update(
             call.context, call.kind, path.namespace, path.name, obj, options, subresource=path.subresource
         )
@@ -150,20 +147,6 @@ class Objects:
         if len(body) > YAML_LIST_MAX_BYTES:
             raise BadRequest("the list is too large to be written as YAML: accept application/json")
         return yaml_response(body, warnings=call.warnings)
-
-
-def _check_namespace(call: Call, obj: Any) -> None:
-    given = obj.metadata.namespace
-    if given and given != call.path.namespace and call.kind.namespaced:
-        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
-
-
-def _check_name(call: Call, obj: Any) -> None:
-    given, expected = obj.metadata.name, call.path.name
-    if given and given != expected:
-        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({expected})")
-    if not given:
-        raise BadRequest("name must be provided: the object in the body has no metadata.name")
 
 
 def verbs_of(objects: Objects) -> Mapping[tuple[str, str], Handler]:

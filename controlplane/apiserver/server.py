@@ -67,7 +67,11 @@ class ApiServer:
             await asyncio.Event().wait()
         finally:
             self._resources.watches.end_all()
+            transports = [connection.transport for connection in server.connections]
             await runner.cleanup()
+            for transport in transports:
+                if transport is not None:
+                    transport.abort()  # an idle client would let the TLS close wait for 30 s
 
     async def _listen(self, runner: web.ServerRunner) -> None:
         context = server_tls(self._settings.tls)

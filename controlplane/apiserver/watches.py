@@ -14,6 +14,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 
 from controlplane.apiserver.call import Call
 from controlplane.apiserver.forms import error_frame, event_frame
+from controlplane.apiserver.negotiation import Form
 from controlplane.apiserver.query import watch_options
 from controlplane.apiserver.responses import json_headers
 from controlplane.apiserver.settings import ServerSettings
@@ -24,7 +25,8 @@ from orch.kit.ids import Ids
 
 log = structlog.get_logger(__name__)
 
-Batches = AsyncIterator[Sequence[StoredEvent[Any]]]
+Batch = Sequence[StoredEvent[Any]]
+Batches = AsyncIterator[Batch]
 
 
 class SlowWatcher(ConnectionError):
@@ -40,6 +42,7 @@ class Watches:
         self._ids = ids
         self._settings = settings
         self._open: set[asyncio.Timeout] = set()
+        self._last_chunks: dict[str, tuple[Batch, bytes]] = {}
         self._stopping = False
 
     def end_all(self) -> None:
@@ -91,20 +94,30 @@ class Watches:
             await response.write(error_frame(InternalError("the watch failed inside the server")))
 
     async def _stream(self, call: Call, batches: Batches) -> None:
-        include = call.query.text("includeObject")
-        kind, wanted, request = call.kind, call.wanted, call.request
+        is_plain = call.wanted.form is Form.OBJECT
         async for batch in batches:
-            now = self._clock.now()
-            await self._send(request, b"".join([event_frame(kind, event, wanted, include, now) for event in batch]))
+            if batch:
+                await self._send(
+                    call.request, self._shared_chunk(call, batch) if is_plain else self._chunk(call, batch)
+                )
 
-    async def _send(self, request: BaseRequest, frames: bytes) -> None:
-        """One HTTP chunk, one write to the transport; waits only when its buffer is full."""
+    def _shared_chunk(self, call: Call, batch: Batch) -> bytes:
+        """Watchers at the same place get the same batch object; what was joined for the last one is sent again."""
+        known = self._last_chunks.get(call.kind.resource)
+        if known is None or known[0] is not batch:
+            known = self._last_chunks[call.kind.resource] = (batch, http_chunk([event.frame for event in batch]))
+        return known[1]
+
+    def _chunk(self, call: Call, batch: Batch) -> bytes:
+        include, now = call.query.text("includeObject"), self._clock.now()
+        return http_chunk([event_frame(call.kind, event, call.wanted, include, now) for event in batch])
+
+    async def _send(self, request: BaseRequest, chunk: bytes) -> None:
+        """One write to the transport; waits only when its buffer is full."""
         transport, protocol = request.transport, request.protocol
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the watcher has left")
-        if not frames:
-            return
-        transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
+        transport.write(chunk)
         if protocol.writing_paused:
             await self._drain(request)
 
@@ -116,6 +129,12 @@ class Watches:
             if request.transport is not None:
                 request.transport.abort()
             raise SlowWatcher("the watcher does not read") from None
+
+
+def http_chunk(frames: Sequence[bytes]) -> bytes:
+    """RFC 9112 section 7.1."""
+    body = b"".join(frames)
+    return b"%x\r\n%b\r\n" % (len(body), body)
 
 
 async def _begin(call: Call) -> StreamResponse:

@@ -64,7 +64,7 @@ async def test_a_failure_inside_is_told_and_logged(
     http: aiohttp.ClientSession, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with http.get(PATH) as response:
-        monkeypatch.setattr("controlplane.apiserver.watches.event_frame", None)
+        monkeypatch.setattr("controlplane.apiserver.watches.http_chunk", None)
         await api.put(PODS, builders.pod("web"))
         event = await event_of(response)
     assert (event["type"], event["object"]["code"]) == ("ERROR", 500)
