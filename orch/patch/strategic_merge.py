@@ -67,8 +67,9 @@ def _retained(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, 
     keys = patch.get(RETAIN_KEYS)
     if keys is None:
         return dict(target)
-    if not isinstance(keys, list) or any(not key.startswith("$") and key not in keys for key in patch):
-        raise BadRequest(f"{RETAIN_KEYS} must be a list that names every key of its patch")
+    given = [key for key, value in patch.items() if value is not None and not key.startswith("$")]
+    if not isinstance(keys, list) or any(key not in keys for key in given):
+        raise BadRequest(f"{RETAIN_KEYS} must be a list that names every key that its patch sets")
     return {key: value for key, value in target.items() if key in keys}
 
 
