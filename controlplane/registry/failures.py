@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from orch.api.causes import Causes, invalid
 from orch.api.kind import Kind
-from orch.errors import AlreadyExists, BadRequest, Cause, Conflict, Forbidden, Invalid, NotFound
+from orch.errors import AlreadyExists, Cause, Conflict, Forbidden, Invalid, NotFound
 
 CHANGED = "the object has been modified; please apply your changes to the latest version and try again"
 
@@ -29,19 +30,15 @@ def forbidden(kind: Kind[Any], name: str, why: str, causes: Sequence[Cause] = ()
     return Forbidden(message, group=kind.group, kind=kind.plural, name=name, causes=causes)
 
 
-def invalid(kind: Kind[Any], name: str, causes: Sequence[Cause]) -> Invalid:
-    """Every cause is in the message as well."""
-    details = [f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in causes]
-    text = details[0] if len(details) == 1 else f"[{', '.join(details)}]"
-    message = f'{kind.kind} "{name}" is invalid: {text}'
-    return Invalid(message, group=kind.group, kind=kind.kind, name=name, causes=causes)
+def invalid_value(kind: Kind[Any], name: str, field: str, value: object, why: str) -> Invalid:
+    """422 for one field."""
+    causes = Causes()
+    causes.invalid(field, value, why)
+    return invalid(kind, name, causes.found)
 
 
-def invalid_value(field: str, value: object, why: str) -> Cause:
-    """FieldValueInvalid, as field.Invalid of apimachinery prints it."""
-    shown = f'"{value}"' if isinstance(value, str) else str(value)
-    return Cause("FieldValueInvalid", f"Invalid value: {shown}: {why}", field)
-
-
-def bad_number(field: str, text: str) -> BadRequest:
-    return BadRequest(f'{field}: Invalid value: "{text}": must be a non-negative integer')
+def required(kind: Kind[Any], name: str, field: str, detail: str) -> Invalid:
+    """422 for a field that is missing."""
+    causes = Causes()
+    causes.required(field, detail)
+    return invalid(kind, name, causes.found)

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from controlplane.registry import failures
 from controlplane.registry.interface import Listing, ListOptions, Stored
 from controlplane.store import keys
 from controlplane.store.backend import Backend, Compacted, FutureRevision, Page, StoreError
@@ -65,7 +64,7 @@ def _predicate(kind: Kind[Any], labels: Selector, fields: FieldSelector) -> Call
 def parse_revision(text: str) -> int:
     """Raises BadRequest."""
     if not (text.isascii() and text.isdigit()):
-        raise failures.bad_number("resourceVersion", text)
+        raise BadRequest(f'resourceVersion: Invalid value: "{text}": must be a non-negative integer')
     return int(text)
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from controlplane.registry import content, failures
 from orch.api.kind import Kind
 from orch.api.meta import Object, ObjectMeta
-from orch.errors import BadRequest, Cause
+from orch.errors import BadRequest
 from orch.kit.clock import whole_seconds
 
 T = TypeVar("T", bound=Object)
@@ -22,7 +22,7 @@ def check_addressed(kind: Kind[Any], obj: Object, namespace: str, name: str) -> 
     if obj.kind not in ("", kind.kind) or obj.api_version not in ("", kind.api_version):
         found = f"{obj.api_version}, Kind={obj.kind}"
         raise BadRequest(f"the object provided is of {found}, the request is for {kind.api_version}, Kind={kind.kind}")
-    if obj.metadata.namespace not in ("", namespace):
+    if namespace and obj.metadata.namespace not in ("", namespace):
         raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
     if name and obj.metadata.name not in ("", name):
         raise BadRequest(f"the name of the object ({obj.metadata.name}) does not match the name on the URL ({name})")
@@ -34,9 +34,7 @@ def named(kind: Kind[Any], obj: T, suffix: str) -> T:
     if metadata.name:
         return obj
     if not metadata.generate_name:
-        raise failures.invalid(
-            kind, "", [Cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")]
-        )
+        raise failures.required(kind, "", "metadata.name", "name or generateName is required")
     return content.with_metadata(obj, name=generated_name(metadata.generate_name, suffix))
 
 
@@ -45,9 +43,9 @@ def generated_name(base: str, suffix: str) -> str:
 
 
 def for_create(kind: Kind[Any], obj: T, namespace: str, *, uid: str, now: datetime, generation: int | None) -> T:
-    metadata = obj.metadata
-    if metadata.resource_version:
+    if obj.metadata.resource_version:
         raise BadRequest("resourceVersion should not be set on objects to be created")
+    _check_path_segment(kind, obj.metadata.name)
     return content.with_metadata(
         _typed(kind, obj),
         namespace=namespace,
@@ -60,10 +58,15 @@ def for_create(kind: Kind[Any], obj: T, namespace: str, *, uid: str, now: dateti
     )
 
 
+def _check_path_segment(kind: Kind[Any], name: str) -> None:
+    """A name is a segment of URLs and of store keys, whatever else its kind demands of it. Raises Invalid."""
+    if name in (".", "..") or "/" in name or "%" in name:
+        raise failures.invalid_value(kind, name, "metadata.name", name, "may not be '.' or '..' or contain '/' or '%'")
+
+
 def for_update(kind: Kind[Any], new: T, old: T) -> T:
-    """What only the server sets stays as it was. Raises Conflict and Invalid."""
+    """What only the server sets stays as it was. Raises Conflict."""
     check_unchanged_since(kind, new.metadata, old.metadata)
-    _check_finalizers(kind, new.metadata, old.metadata)
     return content.with_metadata(_typed(kind, new), **_servers_own(new.metadata, old.metadata))
 
 
@@ -89,15 +92,6 @@ def _servers_own(new: ObjectMeta, old: ObjectMeta) -> dict[str, Any]:
         "generate_name": new.generate_name or old.generate_name,
         "self_link": old.self_link,
     }
-
-
-def _check_finalizers(kind: Kind[Any], new: ObjectMeta, old: ObjectMeta) -> None:
-    if old.deletion_timestamp is None:
-        return
-    added = [finalizer for finalizer in new.finalizers or () if finalizer not in (old.finalizers or ())]
-    if added:
-        why = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers {added}"
-        raise failures.invalid(kind, old.name, [Cause("FieldValueForbidden", why, "metadata.finalizers")])
 
 
 def _typed(kind: Kind[Any], obj: T) -> T:

@@ -22,7 +22,6 @@ from orch.api.pod.container import Container
 from orch.api.pod.spec import Pod, PodSpec
 from orch.api.pod.status import PodCondition, PodStatus
 from orch.api.subresources import Binding
-from orch.errors import Cause
 from orch.kit.clock import whole_seconds
 
 NODES_GROUP = "system:nodes"
@@ -69,8 +68,7 @@ def bound(pod: Pod, binding: Binding, now: datetime) -> Pod:
     """The pod on the node that the binding names (core/v1 Binding). Raises Conflict and Invalid."""
     node, name = binding.target.name or "", pod.metadata.name
     if binding.target.kind not in (None, "", "Node") or not node:
-        cause = Cause("FieldValueRequired", "Required value: a node's name", "target.name")
-        raise failures.invalid(PODS, name, [cause])
+        raise failures.required(PODS, name, "target.name", "a node's name")
     if binding.metadata.uid and binding.metadata.uid != pod.metadata.uid:
         raise failures.conflict(PODS, name, "the UID in the binding is not the pod's", subresource="binding")
     if pod.metadata.deletion_timestamp is not None:

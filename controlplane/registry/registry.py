@@ -24,6 +24,7 @@ from controlplane.store import keys
 from controlplane.store.backend import Backend, Delete, Guard, Put, Refused, StoreError
 from controlplane.store.cache import WatchCache
 from controlplane.store.objects import Actor, ObjectFormat, encode_stored, moved_to, stored_at
+from orch.api.causes import invalid
 from orch.api.kind import Kind
 from orch.api.meta import DeleteOptions, Object
 from orch.errors import RequestEntityTooLarge, ServiceUnavailable
@@ -114,7 +115,7 @@ class Registry:
         )
         new = strategy.prepare_create(kind.set_defaults(await admit(obj)))
         if causes := kind.validate(new):
-            raise failures.invalid(kind, new.metadata.name, causes)
+            raise invalid(kind, new.metadata.name, causes)
         return new
 
     async def update(
@@ -153,7 +154,7 @@ class Registry:
         elif subresource == "":
             new = strategy.prepare_update(new, old)
         if causes := (*kind.validate(new), *kind.validate_update(new, old)):
-            raise failures.invalid(kind, old.metadata.name, causes)
+            raise invalid(kind, old.metadata.name, causes)
         counts = strategy.counts_generations and subresource not in ("status", "binding")
         if counts and not content.same_desired_state(new, old):
             new = content.with_metadata(new, generation=(old.metadata.generation or 0) + 1)

@@ -46,8 +46,8 @@ def scaled(kind: Kind[T], obj: T, scale: Scale) -> T:
     """`obj` with the replicas of `scale`; its resourceVersion and uid become preconditions. Raises Invalid."""
     replicas = scale.spec.replicas or 0
     if replicas < 0:
-        cause = failures.invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")
-        raise failures.invalid(SCALE, obj.metadata.name, [cause])
+        why = "must be greater than or equal to 0"
+        raise failures.invalid_value(SCALE, obj.metadata.name, "spec.replicas", replicas, why)
     plain = kind.codec.to_plain(obj)
     plain["spec"] = {**(plain.get("spec") or {}), "replicas": replicas}
     plain["metadata"]["resourceVersion"] = scale.metadata.resource_version or obj.metadata.resource_version

@@ -79,8 +79,7 @@ class ServiceStrategy(Strategy[Service]):
             address = str(ipaddress.IPv4Address(number))
             return replace(service, spec=replace(spec, cluster_ip=address, cluster_ips=(address,)))
         if why := self._address_problem(claims, spec.cluster_ip):
-            cause = failures.invalid_value("spec.clusterIPs", f'["{spec.cluster_ip}"]', why)
-            raise failures.invalid(self.kind, service.metadata.name, [cause])
+            raise failures.invalid_value(self.kind, service.metadata.name, "spec.clusterIPs", [spec.cluster_ip], why)
         return service
 
     def _address_problem(self, claims: Claims, address: str) -> str:
@@ -137,7 +136,7 @@ class ServiceStrategy(Strategy[Service]):
         elif not claims.keep_or_take(self._node_ports, number):
             why = "provided port is already allocated"
         if why:
-            raise failures.invalid(self.kind, name, [failures.invalid_value(field, number, why)])
+            raise failures.invalid_value(self.kind, name, field, number, why)
 
 
 def _number(address: str) -> int:

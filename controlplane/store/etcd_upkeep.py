@@ -1,0 +1,105 @@
+"""Keeps etcd below its quota: defragments when much of its file is free, and speaks up before it turns read-only.
+
+At its quota etcd raises the alarm NOSPACE and refuses every write until somebody makes room and takes the alarm back.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import grpc
+import structlog
+
+from controlplane.store.backend import StoreError
+from controlplane.store.etcd_wire import store_error
+from protos import etcd_pb2 as pb
+from protos import etcd_pb2_grpc as rpc
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_S = 60.0
+CALL_TIMEOUT_S = 60.0
+"""A defragmentation rewrites the whole file, and etcd answers nobody meanwhile."""
+WARN_AT_FRACTION = 0.8
+DEFRAGMENT_FREE_BYTES_MIN = 64 * 1024 * 1024
+DEFRAGMENT_FREE_FRACTION = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """`total_bytes` is the file's size, which the quota limits; `used_bytes` what of it holds data."""
+
+    total_bytes: int
+    used_bytes: int
+    out_of_space: bool = False
+
+
+class Step(Enum):
+    WARN = auto()
+    DEFRAGMENT = auto()
+    DISARM = auto()
+
+
+def decide_upkeep(usage: Usage, quota_bytes: int) -> Sequence[Step]:
+    """What to do, in order."""
+    free_bytes = usage.total_bytes - usage.used_bytes
+    steps = [Step.WARN] if usage.used_bytes >= WARN_AT_FRACTION * quota_bytes else []
+    mostly_free = free_bytes >= max(DEFRAGMENT_FREE_BYTES_MIN, DEFRAGMENT_FREE_FRACTION * usage.total_bytes)
+    near_quota = usage.total_bytes >= WARN_AT_FRACTION * quota_bytes and free_bytes > 0
+    if mostly_free or (near_quota and not steps):
+        steps.append(Step.DEFRAGMENT)
+    if usage.out_of_space and usage.used_bytes < WARN_AT_FRACTION * quota_bytes:
+        steps.append(Step.DISARM)
+    return steps
+
+
+class EtcdUpkeep:
+    """`quota_bytes` is etcd's --quota-backend-bytes."""
+
+    def __init__(self, channel: grpc.aio.Channel, quota_bytes: int) -> None:
+        self._maintenance: Any = rpc.MaintenanceStub(channel)  # type: ignore[no-untyped-call]
+        self._quota_bytes = quota_bytes
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.turn()
+            except StoreError as error:
+                log.warning("etcd_upkeep_failed", error=str(error))
+            await asyncio.sleep(INTERVAL_S)
+
+    async def turn(self) -> Sequence[Step]:
+        """Raises StoreError."""
+        usage = await self.usage()
+        steps = decide_upkeep(usage, self._quota_bytes)
+        for step in steps:
+            await self._perform(step, usage)
+        return steps
+
+    async def usage(self) -> Usage:
+        """Raises StoreError."""
+        status = await self._call(self._maintenance.Status, pb.StatusRequest())
+        alarms = await self._call(self._maintenance.Alarm, pb.AlarmRequest(action=pb.AlarmRequest.GET))
+        out_of_space = any(member.alarm == pb.NOSPACE for member in alarms.alarms)
+        return Usage(status.dbSize, status.dbSizeInUse, out_of_space)
+
+    async def _perform(self, step: Step, usage: Usage) -> None:
+        sizes = {"total_bytes": usage.total_bytes, "used_bytes": usage.used_bytes, "quota_bytes": self._quota_bytes}
+        match step:
+            case Step.WARN:
+                log.error("etcd_near_its_quota", **sizes, advice="delete objects or raise --quota-backend-bytes")
+            case Step.DEFRAGMENT:
+                await self._call(self._maintenance.Defragment, pb.DefragmentRequest())
+                log.info("etcd_defragmented", **sizes)
+            case Step.DISARM:
+                disarm = pb.AlarmRequest(action=pb.AlarmRequest.DEACTIVATE, alarm=pb.NOSPACE)
+                await self._call(self._maintenance.Alarm, disarm)
+                log.warning("etcd_writable_again", **sizes)
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return await method(request, timeout=CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise store_error(error) from error
