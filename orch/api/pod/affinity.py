@@ -6,7 +6,7 @@ from orch.api.shared import NodeSelector, NodeSelectorTerm
 
 
 class PreferredSchedulingTerm(ApiStruct):
-    preference: NodeSelectorTerm | None = None
+    preference: NodeSelectorTerm = always(NodeSelectorTerm())
     weight: Int32 = always(0)
 
 
@@ -25,7 +25,7 @@ class PodAffinityTerm(ApiStruct):
 
 
 class WeightedPodAffinityTerm(ApiStruct):
-    pod_affinity_term: PodAffinityTerm | None = None
+    pod_affinity_term: PodAffinityTerm = always(PodAffinityTerm())
     weight: Int32 = always(0)
 
 

@@ -66,7 +66,7 @@ def _affinity_rules(causes: Causes, path: str, affinity: Affinity) -> None:
         for index, preferred in enumerate(node.preferred_during_scheduling_ignored_during_execution or ()):
             item = f"{at}.preferredDuringSchedulingIgnoredDuringExecution[{index}]"
             _weight_rules(causes, item, preferred.weight)
-            _node_term_rules(causes, f"{item}.preference", preferred.preference or NodeSelectorTerm())
+            _node_term_rules(causes, f"{item}.preference", preferred.preference)
     _pod_affinity_rules(causes, f"{path}.podAffinity", affinity.pod_affinity)
     _pod_affinity_rules(causes, f"{path}.podAntiAffinity", affinity.pod_anti_affinity)
 
@@ -79,7 +79,7 @@ def _pod_affinity_rules(causes: Causes, path: str, affinity: PodAffinity | PodAn
     for index, weighted in enumerate(affinity.preferred_during_scheduling_ignored_during_execution or ()):
         at = f"{path}.preferredDuringSchedulingIgnoredDuringExecution[{index}]"
         _weight_rules(causes, at, weighted.weight)
-        _pod_term_rules(causes, f"{at}.podAffinityTerm", weighted.pod_affinity_term or PodAffinityTerm())
+        _pod_term_rules(causes, f"{at}.podAffinityTerm", weighted.pod_affinity_term)
 
 
 def _pod_term_rules(causes: Causes, path: str, term: PodAffinityTerm) -> None:

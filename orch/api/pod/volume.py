@@ -125,7 +125,7 @@ class PersistentVolumeClaimSpec(ApiStruct):
 
 class PersistentVolumeClaimTemplate(ApiStruct):
     metadata: ObjectMeta | None = None
-    spec: PersistentVolumeClaimSpec | None = None
+    spec: PersistentVolumeClaimSpec = always(PersistentVolumeClaimSpec())
 
 
 class EphemeralVolumeSource(ApiStruct):

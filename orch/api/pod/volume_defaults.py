@@ -91,7 +91,7 @@ def _empty_dir(source: v.EmptyDirVolumeSource) -> v.EmptyDirVolumeSource:
 
 def _ephemeral(source: v.EphemeralVolumeSource) -> v.EphemeralVolumeSource:
     template = source.volume_claim_template
-    if template is None or template.spec is None:
+    if template is None:
         return source
     spec = fill(template.spec, volume_mode="Filesystem")
     resources = into(
