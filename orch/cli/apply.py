@@ -130,7 +130,14 @@ def annotated(plain: dict[str, Any], namespace: str) -> dict[str, Any]:
 
 def three_way(target: Target, modified: dict[str, Any], live: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """(Content-Type, patch). Lists merge by key for kinds whose types we know, else they are replaced whole."""
-    raise NotImplementedError
+    from orch.api.kinds import builtin_kinds
+    from orch.patch import merge_patch, patches
+
+    original = json.loads((live["metadata"].get("annotations") or {}).get(LAST_APPLIED) or "{}")
+    kind = builtin_kinds().by_kind(target.resource.api_version, target.resource.kind)
+    if kind is None:
+        return "application/merge-patch+json", merge_patch.three_way(original, modified, live)
+    return patches.three_way_patch(kind, original, modified, live)
 
 
 def _check(current: Session, change: Change, to_come: set[str]) -> None:

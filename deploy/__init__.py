@@ -1,0 +1,1 @@
+"""How Orch gets onto machines: installation and local clusters."""

@@ -1,0 +1,69 @@
+"""What the admin of a local cluster gets: kubeconfig and registry certificate; and the cluster seen through them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deploy.local import nodes, processes
+from deploy.local.spec import ClusterError, ClusterSpec
+from orch import kubeconfig
+from orch.cli.connection import Connection
+from orch.errors import OrchError
+from orch.kit.files import PRIVATE_MODE, PUBLIC_MODE, write_atomic
+
+REGISTRY_FOLDER = "registry"
+"""Beside the kubeconfig: `address`, and certificates as skopeo's --cert-dir wants them named."""
+POLL_S = 0.1
+
+
+def write(spec: ClusterSpec) -> None:
+    """Idempotent: files that are right already are left alone."""
+    home, pki = spec.paths.home, spec.paths.pki
+    (home / REGISTRY_FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
+    _keep(spec.paths.kubeconfig, (spec.paths.server / "admin.kubeconfig").read_bytes(), PRIVATE_MODE)
+    address = f"127.0.0.1:{spec.ports.registry_push}\n".encode()
+    _keep(home / REGISTRY_FOLDER / "address", address, PUBLIC_MODE)
+    _keep(home / REGISTRY_FOLDER / "ca.crt", (pki / "ca.crt").read_bytes(), PUBLIC_MODE)
+    _keep(home / REGISTRY_FOLDER / "client.cert", (pki / "registry-push.crt").read_bytes(), PUBLIC_MODE)
+    _keep(home / REGISTRY_FOLDER / "client.key", (pki / "registry-push.key").read_bytes(), PRIVATE_MODE)
+
+
+def _keep(path: Path, content: bytes, mode: int) -> None:
+    if not path.exists() or path.read_bytes() != content:
+        write_atomic(path, content, mode=mode)
+
+
+def wait_for_nodes(spec: ClusterSpec, timeout_s: float, say: Callable[[str], None]) -> None:
+    """Until every node is Ready; says each step. Raises ClusterError, which names a node that is not and why."""
+    api = Connection(kubeconfig.load([spec.paths.kubeconfig]))
+    deadline = time.monotonic() + timeout_s
+    said = ""
+    while True:
+        ready = _ready_nodes(api)
+        waited_for = [node for node in spec.nodes if node.name not in ready]
+        line = f"nodes: {len(spec.nodes) - len(waited_for)} of {len(spec.nodes)} Ready"
+        if line != said:
+            say(line)
+            said = line
+        if not waited_for:
+            return
+        if time.monotonic() >= deadline:
+            name = waited_for[0].name
+            last = processes.last_line(nodes.log_of(spec, waited_for[0]))
+            raise ClusterError(f"{name} is not Ready after {timeout_s:g} s: its agent said last: {last}")
+        processes.reap()
+        time.sleep(POLL_S)
+
+
+def _ready_nodes(api: Connection) -> set[str]:
+    try:
+        items = api.get("/api/v1/nodes")["items"] or ()
+    except OrchError:
+        return set()
+    return {node["metadata"]["name"] for node in items if _is_ready(node)}
+
+
+def _is_ready(node: dict[str, Any]) -> bool:
+    conditions = node.get("status", {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

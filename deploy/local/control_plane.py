@@ -1,0 +1,154 @@
+"""The processes of a local cluster's control plane: etcd, orch-server, two registries; and how to see them ready.
+
+A part is data: its command line and its readiness test. The registries serve one storage folder: nodes read it with any
+certificate of the cluster; writing needs a certificate of an authority that signs the admin's only, on loopback.
+"""
+
+import http.client
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.preflight import own_executable
+from deploy.local.spec import ClusterSpec
+from orch.kit.files import write_atomic
+
+LOOPBACK = "127.0.0.1"
+ETCD_QUOTA_BYTES = 4 * 1024**3
+PROBE_TIMEOUT_S = 2.0
+ETCD_STOP_GRACE_S = 15.0
+STOP_GRACE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """`ports`: names of fields of Ports. `address`: what status shows."""
+
+    name: str
+    command: list[str]
+    address: str
+    ports: tuple[str, ...]
+    ready: Callable[[], bool]
+    stop_grace_s: float = STOP_GRACE_S
+
+
+def parts(spec: ClusterSpec) -> list[Part]:
+    """In the order of starting."""
+    return [etcd(spec), registry(spec), registry_push(spec), server(spec)]
+
+
+def etcd(spec: ClusterSpec) -> Part:
+    pki, ports = spec.paths.pki, spec.ports
+    client, peer = f"https://{LOOPBACK}:{ports.etcd}", f"https://{LOOPBACK}:{ports.etcd_peer}"
+    certificate, key, ca = str(pki / "etcd-server.crt"), str(pki / "etcd-server.key"), str(pki / "ca.crt")
+    options = {
+        "name": "orch",
+        "data-dir": str(spec.paths.state / "etcd"),
+        "listen-client-urls": client,
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"orch={peer}",
+        "cert-file": certificate,
+        "key-file": key,
+        "trusted-ca-file": ca,
+        "client-cert-auth": "true",
+        "peer-cert-file": certificate,
+        "peer-key-file": key,
+        "peer-trusted-ca-file": ca,
+        "peer-client-cert-auth": "true",
+        "quota-backend-bytes": str(ETCD_QUOTA_BYTES),
+        "logger": "zap",
+        "log-outputs": "stderr",
+    }
+    command = ["etcd", *(f"--{name}={value}" for name, value in options.items())]
+    address = f"{LOOPBACK}:{ports.etcd}"
+    return Part(
+        "etcd", command, address, ("etcd", "etcd_peer"),
+        lambda: _answers(address, "/health", pki, "etcd-client", b'"true"'), ETCD_STOP_GRACE_S,
+    )  # fmt: skip
+
+
+def server(spec: ClusterSpec) -> Part:
+    command = [
+        own_executable("orch-server"), "run",
+        "--state-dir", str(spec.paths.server),
+        "--bind", f"{LOOPBACK},{spec.gateway}",
+        "--port", str(spec.ports.api),
+        "--node-port", str(spec.ports.node),
+        "--etcd", f"https://{LOOPBACK}:{spec.ports.etcd}",
+        "--service-cidr", spec.service_cidr,
+        "--cluster-cidr", spec.cluster_cidr,
+        "--node-port-range", spec.node_port_range,
+    ]  # fmt: skip
+    address = f"{spec.gateway}:{spec.ports.api}"
+    return Part(
+        "orch-server", command, address, ("api", "node", "join"),
+        lambda: _answers(address, "/readyz", spec.paths.pki, "admin", b"ok"),
+    )  # fmt: skip
+
+
+def registry(spec: ClusterSpec) -> Part:
+    address = f"{spec.gateway}:{spec.ports.registry}"
+    return _registry(spec, "registry", address, "registry", client_ca="ca", read_only=True)
+
+
+def registry_push(spec: ClusterSpec) -> Part:
+    address = f"{LOOPBACK}:{spec.ports.registry_push}"
+    return _registry(spec, "registry-push", address, "registry_push", client_ca="registry-push-ca", read_only=False)
+
+
+def _registry(spec: ClusterSpec, name: str, address: str, port: str, *, client_ca: str, read_only: bool) -> Part:
+    config = spec.paths.state / "registry" / f"{name}.yml"
+    config.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomic(config, _registry_config(spec, address, client_ca, read_only).encode())
+    return Part(name, ["docker-registry", "serve", str(config)], address, (port,), lambda: _listens(address))
+
+
+def _registry_config(spec: ClusterSpec, address: str, client_ca: str, read_only: bool) -> str:
+    """No descriptor cache: what one instance caches, the other may delete."""
+    pki = spec.paths.pki
+    return f"""version: 0.1
+log:
+  level: info
+  accesslog: {{disabled: true}}
+storage:
+  filesystem: {{rootdirectory: {spec.paths.state / "registry" / "storage"}}}
+  delete: {{enabled: true}}
+  maintenance:
+    readonly: {{enabled: {str(read_only).lower()}}}
+    uploadpurging: {{enabled: {str(not read_only).lower()}, age: 24h, interval: 24h, dryrun: false}}
+http:
+  addr: {address}
+  tls:
+    certificate: {pki / "registry.crt"}
+    key: {pki / "registry.key"}
+    clientcas: [{pki / client_ca}.crt]
+"""
+
+
+def _answers(address: str, path: str, pki: Path, client: str, expected: bytes) -> bool:
+    """Whether an HTTPS GET with that client certificate answers 200 with the expected text in it."""
+    host, _, port = address.rpartition(":")
+    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    context.load_cert_chain(str(pki / f"{client}.crt"), str(pki / f"{client}.key"))
+    connection = http.client.HTTPSConnection(host, int(port), timeout=PROBE_TIMEOUT_S, context=context)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status == 200 and expected in answer.read()
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=PROBE_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True

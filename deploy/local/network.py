@@ -1,0 +1,115 @@
+"""The machine's side of a local cluster's network: a bridge, a cable per node, and the way out by NAT.
+
+Everything carries the cluster's name, so that it is found again and removed without a record of it.
+"""
+
+import ipaddress
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from deploy.local import spec as specs
+from deploy.local.commands import run, succeeds
+from deploy.local.spec import ClusterError, ClusterSpec, Node
+
+SUBNET_POOL = ipaddress.IPv4Network("172.30.0.0/16")
+SUBNET_PREFIX = 24
+IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+SAVED_IP_FORWARD = "ip_forward"
+"""In the run folder of all clusters: the machine's own setting, put back with the last cluster."""
+
+
+def choose_subnet() -> str:
+    """The first /24 of the pool that no route and no other cluster uses. Raises ClusterError when there is none."""
+    routes = json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all"]))
+    taken = [ipaddress.ip_network(r["dst"]) for r in routes if r.get("dst", "default") != "default"]
+    others = [spec for name in specs.names() if (spec := specs.load(name)) is not None]
+    taken += [ipaddress.ip_network(spec.subnet) for spec in others]
+    return first_free(SUBNET_POOL.subnets(new_prefix=SUBNET_PREFIX), taken)
+
+
+def first_free(
+    candidates: Iterable[ipaddress.IPv4Network], taken: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]
+) -> str:
+    used = [network for network in taken if isinstance(network, ipaddress.IPv4Network)]
+    for candidate in candidates:
+        if not any(candidate.overlaps(network) for network in used):
+            return str(candidate)
+    raise ClusterError(f"no free /{SUBNET_PREFIX} in {SUBNET_POOL}: take another local cluster down")
+
+
+def has_link(name: str) -> bool:
+    return Path(f"/sys/class/net/{name}").exists()
+
+
+def ensure_bridge(spec: ClusterSpec) -> bool:
+    """Whether it had to be made; then cables that are still there are plugged in again."""
+    if has_link(spec.bridge):
+        return False
+    prefix = ipaddress.ip_network(spec.subnet).prefixlen
+    run(["ip", "link", "add", spec.bridge, "type", "bridge"])
+    run(["ip", "address", "add", f"{spec.gateway}/{prefix}", "dev", spec.bridge])
+    run(["ip", "link", "set", spec.bridge, "up"])
+    for node in spec.nodes:
+        if has_link(node.link):
+            run(["ip", "link", "set", node.link, "master", spec.bridge])
+    return True
+
+
+def connect(spec: ClusterSpec, node: Node, init_pid: int) -> None:
+    """Gives the node's network namespace its eth0 and the way to the machine."""
+    prefix = ipaddress.ip_network(spec.subnet).prefixlen
+    if has_link(node.link):
+        run(["ip", "link", "delete", node.link])
+    pid = str(init_pid)
+    run(["ip", "link", "add", node.link, "type", "veth", "peer", "name", "eth0", "netns", pid])
+    run(["ip", "link", "set", node.link, "master", spec.bridge, "up"])
+    commands = [
+        "link set lo up",
+        f"address add {node.address}/{prefix} dev eth0",
+        "link set eth0 up",
+        f"route add default via {spec.gateway}",
+    ]
+    run(["nsenter", "--target", pid, "--net", "ip", "-batch", "-"], stdin="\n".join(commands) + "\n")
+
+
+def ensure_outbound(spec: ClusterSpec) -> bool:
+    """Lets nodes reach the world as if they were the machine. Whether something had to be made."""
+    if not spec.outbound or succeeds(["nft", "list", "table", "ip", spec.bridge]):
+        return False
+    saved = specs.RUN_ROOT / SAVED_IP_FORWARD
+    if not saved.exists():
+        saved.write_text(IP_FORWARD.read_text())
+    IP_FORWARD.write_text("1")
+    run(["nft", "-f", "-"], stdin=_outbound_rules(spec))
+    return True
+
+
+def _outbound_rules(spec: ClusterSpec) -> str:
+    return f"""
+        table ip {spec.bridge} {{
+            chain postrouting {{
+                type nat hook postrouting priority srcnat; policy accept;
+                ip saddr {spec.subnet} oifname != "{spec.bridge}" masquerade
+            }}
+        }}
+    """
+
+
+def remove(spec: ClusterSpec) -> None:
+    """Cables went with their nodes' namespaces; an interrupted `up` may have left one."""
+    for node in spec.nodes:
+        if has_link(node.link):
+            run(["ip", "link", "delete", node.link])
+    if has_link(spec.bridge):
+        run(["ip", "link", "delete", spec.bridge])
+    if succeeds(["nft", "list", "table", "ip", spec.bridge]):
+        run(["nft", "delete", "table", "ip", spec.bridge])
+
+
+def restore_forwarding() -> None:
+    """For the last cluster: the machine's setting as it was before the first."""
+    saved = specs.RUN_ROOT / SAVED_IP_FORWARD
+    if saved.exists():
+        IP_FORWARD.write_text(saved.read_text())
+        saved.unlink()

@@ -1,0 +1,94 @@
+"""`orch cluster`: starts, stops and shows a cluster on this machine (see deploy/local)."""
+
+import argparse
+import re
+import sys
+
+from deploy.local import cluster
+from deploy.local import spec as specs
+from orch.cli import tables
+from orch.cli.failures import Exit
+
+_MEMORY_UNITS = {"": 1, "Mi": 1024**2, "Gi": 1024**3, "M": 10**6, "G": 10**9}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (
+        ("up", "start a cluster, or what is missing of it"),
+        ("down", "stop a cluster and remove all that it made"),
+        ("status", "show the cluster's processes"),
+    ):
+        action = actions.add_parser(name, help=text, description=text.capitalize() + ".")
+        action.add_argument("--name", default="local", help="the cluster's name (default: local)")
+        if name == "up":
+            _add_up_arguments(action)
+        if name == "down":
+            action.add_argument("--keep-data", action="store_true", help="so that the next up brings everything back")
+
+
+def _add_up_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--nodes", type=_count, default=None, metavar="N", help="how many nodes (default: 1)")
+    parser.add_argument("--port", type=_port, default=None, help="first of its ports (default: 6443)")
+    parser.add_argument("--cpus", type=float, default=None, help="of each node (default: its share of the machine)")
+    parser.add_argument("--memory", type=_memory, default=None, metavar="SIZE", help="of each node, such as 2Gi")
+    parser.add_argument(
+        "--outbound", action=argparse.BooleanOptionalAction, default=None, help="nodes reach the world by NAT (default)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    return {"up": _up, "down": _down, "status": _status}[args.action](args)
+
+
+def _up(args: argparse.Namespace) -> int:
+    wanted = cluster.Wanted(args.name, args.nodes, args.port, args.cpus, args.memory, args.outbound)
+    changed = cluster.up(wanted, _say)
+    _say(f"cluster {args.name} is up" if changed else f"cluster {args.name} is up: nothing changed")
+    if changed:
+        _say(f"kubeconfig: {specs.Paths(args.name).kubeconfig}")
+    return Exit.OK
+
+
+def _down(args: argparse.Namespace) -> int:
+    if cluster.down(args.name, keep_data=args.keep_data, say=_say):
+        _say(f"cluster {args.name} is down")
+    else:
+        _say(f"there is no cluster {args.name}: nothing to take down")
+    return Exit.OK
+
+
+def _status(args: argparse.Namespace) -> int:
+    """Exit code 1 when a part does not run."""
+    rows = cluster.status(args.name)
+    lines = [["PART", "STATUS", "PID", "ADDRESS", "LOG"]]
+    for row in rows:
+        state = "Running" if row.running else "Stopped"
+        lines.append([row.part, state, str(row.pid or "-"), row.address, str(row.log)])
+    sys.stdout.write(tables.align(lines))
+    return Exit.OK if all(row.running for row in rows) else Exit.ERROR
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _count(text: str) -> int:
+    return _between(text, 1, specs.NODES_MAX)
+
+
+def _port(text: str) -> int:
+    return _between(text, 1024, 65536 - specs.PORTS_PER_CLUSTER)
+
+
+def _between(text: str, low: int, high: int) -> int:
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {low} to {high}")
+    return int(text)
+
+
+def _memory(text: str) -> int:
+    found = re.fullmatch(r"(\d+)(Mi|Gi|M|G|)", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 512Mi or 2Gi")
+    return int(found[1]) * _MEMORY_UNITS[found[2]]
