@@ -11,7 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from nodeagent.network.netns import enter_netns
@@ -19,6 +19,7 @@ from nodeagent.network.netns import enter_netns
 T = TypeVar("T")
 
 STEP_TIMEOUT_S = 20.0
+POLL_S = 0.02
 
 
 def run(*command: str) -> str:
@@ -101,6 +102,21 @@ class LoopInNetns:
     def start(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
+    def background(self, coroutine: Coroutine[Any, Any, object]) -> Callable[[], None]:
+        """Runs it until the function that this returns is called; that waits until it has ended."""
+
+        async def spawn() -> asyncio.Task[object]:
+            return self.loop.create_task(coroutine)
+
+        task = self.call(spawn())
+
+        async def cancel() -> None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+        return lambda: self.call(cancel())
+
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(STEP_TIMEOUT_S)
@@ -145,26 +161,61 @@ def lab(prefix: str) -> Iterator[Lab]:
         made.close()
 
 
-def serve_tcp(netns: Netns, address: str, port: int, greeting: str) -> socket.socket:
-    """Answers every connection with `greeting` and the client's address, until the socket is closed."""
+class Server:
+    """Answers in a thread until it is closed. The thread ends before the socket does: a descriptor that is closed
+    under a waiting thread is soon another file's, which that thread would then keep open."""
 
-    def listen() -> socket.socket:
-        listener = socket.create_server((address, port))
-        listener.settimeout(STEP_TIMEOUT_S)
-        threading.Thread(target=_answer_tcp, args=(listener, greeting), daemon=True).start()
-        return listener
+    def __init__(self, netns: Netns, kind: socket.SocketKind, address: str, port: int, greeting: str) -> None:
+        self._greeting = greeting.encode()
+        self._stopped = threading.Event()
+        self._socket = netns.call(lambda: self._bind(kind, address, port))
+        self._socket.settimeout(POLL_S)
+        answer = self._answer_tcp if kind is socket.SOCK_STREAM else self._answer_udp
+        self._thread = threading.Thread(target=self._serve, args=(answer,), daemon=True)
+        self._thread.start()
 
-    return netns.call(listen)
+    def __enter__(self) -> "Server":
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-def _answer_tcp(listener: socket.socket, greeting: str) -> None:
-    while True:
-        try:
-            connection, peer = listener.accept()
-        except OSError:
-            return
+    def close(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._socket.close()
+
+    def _bind(self, kind: socket.SocketKind, address: str, port: int) -> socket.socket:
+        made = socket.socket(socket.AF_INET, kind)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+        if kind is socket.SOCK_STREAM:
+            made.listen()
+        return made
+
+    def _serve(self, answer: Callable[[], None]) -> None:
+        while not self._stopped.is_set():
+            with suppress(TimeoutError):
+                answer()
+
+    def _answer_tcp(self) -> None:
+        connection, peer = self._socket.accept()
         with connection:
-            connection.sendall(f"{greeting} {peer[0]}".encode())
+            connection.sendall(self._greeting + b" " + peer[0].encode())
+
+    def _answer_udp(self) -> None:
+        _, peer = self._socket.recvfrom(1000)
+        self._socket.sendto(self._greeting, peer)
+
+
+def serve_tcp(netns: Netns, address: str, port: int, greeting: str) -> Server:
+    """Says `greeting` and the client's address to whoever connects."""
+    return Server(netns, socket.SOCK_STREAM, address, port, greeting)
+
+
+def serve_udp(netns: Netns, address: str, port: int, greeting: str) -> Server:
+    """Says `greeting` to whoever sends something."""
+    return Server(netns, socket.SOCK_DGRAM, address, port, greeting)
 
 
 def fetch(netns: Netns, address: str, port: int, timeout_s: float = 3.0, source: str = "") -> str:

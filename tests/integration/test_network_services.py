@@ -17,7 +17,7 @@ from nodeagent.network.services.table import ServiceTable
 from orch.api.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from orch.api.meta import ObjectMeta
 from orch.api.service import ClientIPConfig, Service, ServicePort, ServiceSpec, SessionAffinityConfig
-from tests.integration.netlab import Lab, LoopInNetns, Netns, fetch, lab, serve_tcp
+from tests.integration.netlab import Lab, LoopInNetns, Netns, fetch, lab, serve_tcp, serve_udp
 
 NODE = "192.168.77.1"
 CLUSTER_IP = "10.96.0.20"
@@ -208,7 +208,7 @@ def ask_udp(client: socket.socket, address: str, port: int) -> str:
 
 
 def test_a_udp_flow_leaves_an_endpoint_that_is_gone(world: World) -> None:
-    servers = [serve_udp(pod) for pod in world.pods]
+    servers = [serve_udp(pod.netns, pod.address, 8053, pod.name) for pod in world.pods]
     client = world.pods[0].netns.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     client.settimeout(1)
     udp = {"protocol": "UDP"}
@@ -225,7 +225,8 @@ def test_a_udp_flow_leaves_an_endpoint_that_is_gone(world: World) -> None:
 
 
 def test_a_udp_client_that_was_there_first_finds_the_first_endpoint(world: World) -> None:
-    server = serve_udp(world.pods[1])
+    pod = world.pods[1]
+    server = serve_udp(pod.netns, pod.address, 8053, pod.name)
     client = world.outside.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     client.settimeout(1)
     try:
@@ -236,26 +237,3 @@ def test_a_udp_client_that_was_there_first_finds_the_first_endpoint(world: World
     finally:
         server.close()
         client.close()
-
-
-def serve_udp(pod: Pod) -> socket.socket:
-    import threading
-
-    def listen() -> socket.socket:
-        found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        found.bind((pod.address, 8053))
-        return found
-
-    server = pod.netns.call(listen)
-
-    def answer() -> None:
-        while True:
-            try:
-                _, peer = server.recvfrom(100)
-            except OSError:
-                return
-            server.sendto(pod.name.encode(), peer)
-
-    server.settimeout(15)
-    threading.Thread(target=answer, daemon=True).start()
-    return server

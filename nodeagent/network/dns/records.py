@@ -1,7 +1,7 @@
 """Which DNS names the Services of the cluster make (Kubernetes DNS-Based Service Discovery, version 1.1.0). Pure.
 
-`ClusterRecords` holds them by name, each name owned by the Service that made it, so that a Service that changes replaces
-its own names alone. Names are lower case without the final dot.
+`ClusterRecords` holds them by name and remembers which Service made which, so that a Service that changes replaces its
+own names alone. Names are lower case without the final dot.
 """
 
 from collections import Counter
