@@ -48,7 +48,8 @@ async def start(runtime: OciRuntime, pause: Pause, pod: Namespaces, cgroup_v2: b
 
 def _write_bundle(pause: Pause, pod: Namespaces, cgroup_v2: bool) -> None:
     root = os.path.join(pause.folder, "root")
-    os.makedirs(root, exist_ok=True)
+    for folder in ("proc", "dev"):
+        os.makedirs(os.path.join(root, folder), exist_ok=True)
     with open(os.path.join(root, PAUSE_IN_ROOT), "w"):
         pass
     write_file(os.path.join(pause.folder, "config.json"), json.dumps(spec(pause, root, pod, cgroup_v2)).encode())
@@ -59,6 +60,7 @@ def spec(pause: Pause, root: str, pod: Namespaces, cgroup_v2: bool) -> dict[str,
     nothing: dict[str, list[str]] = {kind: [] for kind in ("bounding", "effective", "permitted")}
     binary = {"destination": f"/{PAUSE_IN_ROOT}", "type": "bind", "source": PAUSE_BINARY, "options": ["bind", "ro"]}
     proc = {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}
+    dev = {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=64k"]}
     return {
         "ociVersion": "1.0.2",
         "process": {
@@ -70,7 +72,7 @@ def spec(pause: Pause, root: str, pod: Namespaces, cgroup_v2: bool) -> dict[str,
             "noNewPrivileges": True,
         },
         "root": {"path": root, "readonly": True},
-        "mounts": [proc, binary],
+        "mounts": [proc, dev, binary],
         "linux": {
             "cgroupsPath": f"/{pause.cgroup}",
             "namespaces": namespace_list(pod, cgroup_v2),

@@ -19,9 +19,22 @@ from nodeagent.runtime.syscalls import write_file
 DEFAULT_PROFILE_PATH = "/usr/share/containers/seccomp.json"
 """From the distribution's golang-github-containers-common."""
 BPF_ANNOTATION = "run.oci.seccomp_bpf_data"
+RUNTIME_DEFAULT = "RuntimeDefault"
 LOCALHOST_PREFIX = "Localhost:"
 
 _ARCHITECTURES = {"x86_64": ("amd64", "SCMP_ARCH_X86_64"), "aarch64": ("arm64", "SCMP_ARCH_AARCH64")}
+
+
+ADMIN = "CAP_SYS_ADMIN"
+ADMIN_SYSCALLS = frozenset({
+    "fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount", "open_tree", "pivot_root",
+    "setns", "umount", "umount2", "unshare", "add_key", "keyctl", "request_key",
+})  # fmt: skip
+"""The file lets every container make user namespaces and mount in them. Docker and containerd let only those that have
+CAP_SYS_ADMIN, and keep all out of the kernel's keyrings, which no namespace separates; so does RuntimeDefault here."""
+NEW_NAMESPACE_FLAGS = 0x7E020000
+"""clone(2): CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET."""
+EPERM, ENOSYS = 1, 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +62,22 @@ def convert(profile: Mapping[str, Any], capabilities: Sequence[str], machine: st
         converted["defaultErrnoRet"] = profile["defaultErrnoRet"]
     rules = [rule for rule in profile.get("syscalls") or () if _applies(rule, frozenset(capabilities), arch)]
     return converted | {"syscalls": [_rule(rule) for rule in rules]}
+
+
+def without_namespaces(seccomp: Mapping[str, Any], capabilities: Sequence[str]) -> dict[str, Any]:
+    """An OCI linux.seccomp object that refuses ADMIN_SYSCALLS and new namespaces to whoever lacks CAP_SYS_ADMIN.
+    clone3 hides its flags from a filter; ENOSYS makes the C library fall back to clone."""
+    if ADMIN in capabilities:
+        return dict(seccomp)
+    taken = ADMIN_SYSCALLS | {"clone", "clone3"}
+    kept = [rule | {"names": [n for n in rule["names"] if n not in taken]} for rule in seccomp["syscalls"]]
+    no_new = {"index": 0, "value": NEW_NAMESPACE_FLAGS, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    refusals = [
+        {"names": sorted(ADMIN_SYSCALLS), "action": "SCMP_ACT_ERRNO", "errnoRet": EPERM},
+        {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [no_new]},
+        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": ENOSYS},
+    ]
+    return {**seccomp, "syscalls": [rule for rule in kept if rule["names"]] + refusals}
 
 
 def _applies(rule: Mapping[str, Any], capabilities: frozenset[str], arch: str) -> bool:
@@ -83,7 +112,7 @@ class SeccompFilters:
         if security.privileged or security.seccomp == "Unconfined":
             return Filter()
         text = self._read(security.seccomp)
-        key = hashlib.sha256(text + ",".join(capabilities).encode()).hexdigest()
+        key = hashlib.sha256(text + ",".join((security.seccomp, *capabilities)).encode()).hexdigest()
         try:
             with open(os.path.join(self._folder, key), "rb") as file:
                 return Filter(bpf=base64.b64encode(file.read()).decode(), key=key)
@@ -98,9 +127,9 @@ class SeccompFilters:
             write_file(os.path.join(self._folder, used.key), file.read())
 
     def _read(self, name: str) -> bytes:
-        path = name.removeprefix(LOCALHOST_PREFIX) if name.startswith(LOCALHOST_PREFIX) else DEFAULT_PROFILE_PATH
-        if path == DEFAULT_PROFILE_PATH and name != "RuntimeDefault":
+        if name != RUNTIME_DEFAULT and not name.startswith(LOCALHOST_PREFIX):
             raise RuntimeFault(f"unknown seccomp profile {name!r}")
+        path = DEFAULT_PROFILE_PATH if name == RUNTIME_DEFAULT else name.removeprefix(LOCALHOST_PREFIX)
         try:
             with open(path, "rb") as file:
                 return file.read()
@@ -109,6 +138,7 @@ class SeccompFilters:
 
     def _convert(self, name: str, text: bytes, capabilities: Sequence[str]) -> dict[str, Any]:
         try:
-            return convert(json.loads(text), capabilities, self._machine)
+            converted = convert(json.loads(text), capabilities, self._machine)
+            return without_namespaces(converted, capabilities) if name == RUNTIME_DEFAULT else converted
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RuntimeFault(f"seccomp profile {name} cannot be used: {error!r}") from None

@@ -1,0 +1,279 @@
+"""What every container runtime does: one suite over the Runtime Protocol, run against each implementation.
+
+A harness brings the runtime and says how to make a container that does something; everything else goes through the
+Protocol's verbs.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Protocol
+
+import pytest
+
+from nodeagent.runtime.interface import (
+    ContainerConfig,
+    ContainerExited,
+    ContainerState,
+    ContainerStatus,
+    NoSuchContainer,
+    Resources,
+    Runtime,
+    RuntimeFault,
+    SandboxConfig,
+    SandboxState,
+)
+from tests.runtime_lab import RuntimeLab, runtime_lab
+
+STEP_TIMEOUT_S = 20
+
+
+class Harness(Protocol):
+    """A runtime, and containers whose behaviour is known."""
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    def sandbox(self) -> SandboxConfig: ...
+
+    def sleeper(self, sandbox: SandboxConfig, attempt: int = 0) -> ContainerConfig:
+        """Runs until it is told to stop, then ends with exit code 0."""
+
+    def stubborn(self, sandbox: SandboxConfig) -> ContainerConfig:
+        """Runs and ignores its stop signal."""
+
+    def exiting(self, sandbox: SandboxConfig, exit_code: int) -> ContainerConfig:
+        """Ends by itself soon after its start."""
+
+
+class CrunHarness:
+    def __init__(self, lab: RuntimeLab, runtime: Runtime, image_id: str) -> None:
+        self._lab, self._runtime, self._image_id = lab, runtime, image_id
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._runtime
+
+    def sandbox(self) -> SandboxConfig:
+        return self._lab.sandbox()
+
+    def sleeper(self, sandbox: SandboxConfig, attempt: int = 0) -> ContainerConfig:
+        return self._shell(sandbox, "trap 'exit 0' TERM; while :; do sleep 0.05; done", attempt)
+
+    def stubborn(self, sandbox: SandboxConfig) -> ContainerConfig:
+        return self._shell(sandbox, "trap '' TERM; while :; do sleep 0.05; done")
+
+    def exiting(self, sandbox: SandboxConfig, exit_code: int) -> ContainerConfig:
+        return self._shell(sandbox, f"exit {exit_code}")
+
+    def _shell(self, sandbox: SandboxConfig, script: str, attempt: int = 0) -> ContainerConfig:
+        return ContainerConfig(
+            pod_uid=sandbox.pod_uid,
+            name="main",
+            attempt=attempt,
+            image_id=self._image_id,
+            command=("/bin/sh", "-c", script),
+            log_path=f"main/{attempt}.log",
+        )
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[RuntimeLab]:
+    with runtime_lab("contract") as made:
+        yield made
+
+
+@pytest.fixture(params=["crun"])
+async def harness(lab: RuntimeLab) -> AsyncIterator[Harness]:
+    image = await lab.busybox()
+    async with lab.runtime() as runtime:
+        yield CrunHarness(lab, runtime, image.id)
+        for sandbox in await runtime.list_pod_sandboxes():
+            await runtime.remove_pod_sandbox(sandbox.pod_uid)
+    assert lab.leftovers() == []
+
+
+async def started(harness: Harness, config: ContainerConfig) -> str:
+    container_id = await harness.runtime.create_container(config)
+    await harness.runtime.start_container(container_id)
+    return container_id
+
+
+async def ended(harness: Harness, container_id: str) -> ContainerStatus:
+    """Waits for the news of its end."""
+    async with asyncio.timeout(STEP_TIMEOUT_S):
+        async for exited in harness.runtime.exits():
+            if exited.container_id == container_id:
+                break
+    return await harness.runtime.container_status(container_id)
+
+
+async def test_a_sandbox_is_ready_has_an_address_and_is_listed(harness: Harness) -> None:
+    config = harness.sandbox()
+    status = await harness.runtime.run_pod_sandbox(config)
+    assert (status.pod_uid, status.namespace, status.name) == (config.pod_uid, config.namespace, config.name)
+    assert status.state == SandboxState.READY
+    assert status.ip
+    assert await harness.runtime.list_pod_sandboxes() == [status]
+
+
+async def test_running_a_sandbox_again_changes_nothing(harness: Harness) -> None:
+    config = harness.sandbox()
+    first = await harness.runtime.run_pod_sandbox(config)
+    assert await harness.runtime.run_pod_sandbox(config) == first
+    assert len(await harness.runtime.list_pod_sandboxes()) == 1
+
+
+async def test_a_stopped_sandbox_is_not_ready_and_has_no_address(harness: Harness) -> None:
+    config = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(config)
+    await harness.runtime.stop_pod_sandbox(config.pod_uid)
+    await harness.runtime.stop_pod_sandbox(config.pod_uid)
+    [status] = await harness.runtime.list_pod_sandboxes()
+    assert (status.state, status.ip) == (SandboxState.NOT_READY, "")
+
+
+async def test_a_removed_sandbox_is_gone_and_may_be_removed_again(harness: Harness) -> None:
+    config = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(config)
+    await harness.runtime.remove_pod_sandbox(config.pod_uid)
+    await harness.runtime.remove_pod_sandbox(config.pod_uid)
+    await harness.runtime.stop_pod_sandbox(config.pod_uid)
+    assert await harness.runtime.list_pod_sandboxes() == []
+
+
+async def test_a_container_is_created_then_runs(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    config = harness.sleeper(sandbox)
+    container_id = await harness.runtime.create_container(config)
+    created = await harness.runtime.container_status(container_id)
+    assert (created.state, created.started_at) == (ContainerState.CREATED, None)
+    assert (created.name, created.attempt, created.pod_uid) == (config.name, config.attempt, config.pod_uid)
+    assert created.image_id == config.image_id
+    await harness.runtime.start_container(container_id)
+    running = await harness.runtime.container_status(container_id)
+    assert running.state == ContainerState.RUNNING
+    assert running.started_at is not None
+    assert running.started_at >= running.created_at
+    assert await harness.runtime.list_containers() == [running]
+
+
+async def test_creating_and_starting_again_changes_nothing(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    config = harness.sleeper(sandbox)
+    container_id = await started(harness, config)
+    before = await harness.runtime.container_status(container_id)
+    assert await harness.runtime.create_container(config) == container_id
+    await harness.runtime.start_container(container_id)
+    assert await harness.runtime.list_containers() == [before]
+
+
+async def test_an_end_is_pushed_with_its_exit_code(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await started(harness, harness.exiting(sandbox, 3))
+    async with asyncio.timeout(STEP_TIMEOUT_S):
+        news = await anext(harness.runtime.exits())
+    assert news == ContainerExited(sandbox.pod_uid, container_id)
+    status = await harness.runtime.container_status(container_id)
+    assert (status.state, status.exit_code, status.oom_killed) == (ContainerState.EXITED, 3, False)
+    assert status.started_at is not None
+    assert status.finished_at is not None
+    assert status.finished_at >= status.started_at
+
+
+async def test_starting_what_has_ended_does_not_run_it_twice(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await started(harness, harness.exiting(sandbox, 0))
+    before = await ended(harness, container_id)
+    await harness.runtime.start_container(container_id)
+    assert await harness.runtime.container_status(container_id) == before
+
+
+async def test_stop_lets_the_container_end_in_peace(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await started(harness, harness.sleeper(sandbox))
+    await asyncio.sleep(0.1)
+    await harness.runtime.stop_container(container_id, grace_s=STEP_TIMEOUT_S)
+    status = await harness.runtime.container_status(container_id)
+    assert (status.state, status.exit_code) == (ContainerState.EXITED, 0)
+    await harness.runtime.stop_container(container_id, grace_s=STEP_TIMEOUT_S)
+
+
+async def test_stop_kills_after_the_grace_period(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await started(harness, harness.stubborn(sandbox))
+    await asyncio.sleep(0.1)
+    await harness.runtime.stop_container(container_id, grace_s=0.2)
+    status = await harness.runtime.container_status(container_id)
+    assert (status.state, status.exit_code, status.oom_killed) == (ContainerState.EXITED, 137, False)
+
+
+async def test_a_removed_container_is_gone_and_its_next_attempt_is_another(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    first = await started(harness, harness.sleeper(sandbox))
+    await harness.runtime.remove_container(first)
+    await harness.runtime.remove_container(first)
+    with pytest.raises(NoSuchContainer):
+        await harness.runtime.container_status(first)
+    with pytest.raises(NoSuchContainer):
+        await harness.runtime.start_container(first)
+    second = await started(harness, harness.sleeper(sandbox, attempt=1))
+    assert second != first
+    assert [status.attempt for status in await harness.runtime.list_containers()] == [1]
+
+
+async def test_stopping_the_sandbox_kills_its_containers(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await started(harness, harness.sleeper(sandbox))
+    await harness.runtime.stop_pod_sandbox(sandbox.pod_uid)
+    status = await harness.runtime.container_status(container_id)
+    assert (status.state, status.exit_code) == (ContainerState.EXITED, 137)
+
+
+async def test_removing_the_sandbox_removes_its_containers(harness: Harness) -> None:
+    sandbox, other = harness.sandbox(), harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    await harness.runtime.run_pod_sandbox(other)
+    await started(harness, harness.sleeper(sandbox))
+    kept = await started(harness, harness.sleeper(other))
+    await harness.runtime.remove_pod_sandbox(sandbox.pod_uid)
+    assert [status.id for status in await harness.runtime.list_containers()] == [kept]
+
+
+async def test_no_container_without_a_ready_sandbox(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    with pytest.raises(NoSuchContainer):
+        await harness.runtime.create_container(harness.sleeper(sandbox))
+    await harness.runtime.run_pod_sandbox(sandbox)
+    await harness.runtime.stop_pod_sandbox(sandbox.pod_uid)
+    with pytest.raises(RuntimeFault):
+        await harness.runtime.create_container(harness.sleeper(sandbox))
+    assert await harness.runtime.list_containers() == []
+
+
+async def test_limits_of_a_running_container_change(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await started(harness, harness.sleeper(sandbox))
+    before = await harness.runtime.container_status(container_id)
+    await harness.runtime.update_container_resources(container_id, Resources(memory_limit_bytes=64 << 20))
+    assert await harness.runtime.container_status(container_id) == before
+    with pytest.raises(NoSuchContainer):
+        await harness.runtime.update_container_resources("unknown", Resources())
+
+
+async def test_no_exec_in_what_does_not_run(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await harness.runtime.create_container(harness.sleeper(sandbox))
+    with pytest.raises(RuntimeFault):
+        await harness.runtime.exec_sync(container_id, ["true"], timeout_s=STEP_TIMEOUT_S)
+    with pytest.raises(NoSuchContainer):
+        await harness.runtime.exec_sync("unknown", ["true"], timeout_s=STEP_TIMEOUT_S)

@@ -1,0 +1,171 @@
+"""A node's runtime for tests that run as root: real namespaces, cgroups, overlayfs, crun and conmon.
+
+The lab lives in a private mount namespace that the test process enters and leaves again, so that the machine's mounts
+stay as they are. `leftovers` names everything that a runtime left: processes, mounts, cgroups, files.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from nodeagent.images.manifest import this_platform
+from nodeagent.images.service import NodeImages
+from nodeagent.images.store import ImageStore
+from nodeagent.runtime import syscalls
+from nodeagent.runtime.cgroups import Cgroups
+from nodeagent.runtime.interface import ContainerConfig, Image, SandboxConfig
+from nodeagent.runtime.mount_namespace import prepare_mount_namespace
+from nodeagent.runtime.runtime import CrunRuntime
+from orch.kit.clock import SystemClock
+from tests.images import busybox_layer, write_layout
+
+
+@contextmanager
+def private_mounts() -> Iterator[None]:
+    """A mount namespace of the calling thread's own, for as long as the context lasts."""
+    before, directory = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY), os.getcwd()
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    try:
+        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+        yield
+    finally:
+        syscalls.unshare(syscalls.CLONE_FS)  # setns refuses a thread that shares its working directory
+        syscalls.setns(before, syscalls.CLONE_NEWNS)
+        os.close(before)
+        os.chdir(directory)
+
+
+class RecordingNetwork:
+    """A PodNetwork that gives out addresses and remembers who has one. No interface is made."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, str] = {}
+        self.paths: dict[str, str] = {}
+
+    async def attach(self, pod_uid: str, netns_path: str) -> str:
+        self.paths[pod_uid] = netns_path
+        return self.addresses.setdefault(pod_uid, f"10.244.0.{len(self.addresses) + 2}")
+
+    async def detach(self, pod_uid: str) -> None:
+        self.addresses.pop(pod_uid, None)
+
+
+class RuntimeLab:
+    """One node: folders, cgroup, network, and an image store that holds busybox. `runtime()` is one agent's runtime;
+    a second one over the same lab is the agent after a restart."""
+
+    def __init__(self, name: str) -> None:
+        self.run_dir = f"/run/orch-{name}"
+        self.state_dir = tempfile.mkdtemp(prefix=f"orch-{name}-")
+        self.cgroup_root = f"orch-{name}"
+        self.network = RecordingNetwork()
+        os.makedirs(self.run_dir)
+        syscalls.mount("none", self.run_dir, "tmpfs")
+        self.cgroups = Cgroups(prepare_mount_namespace())
+        self.images = NodeImages(ImageStore(f"{self.state_dir}/images"), this_platform())
+        self.pods = 0
+
+    async def busybox(self) -> Image:
+        if image := await self.images.find("busybox:1"):
+            return image
+        return await self.load("busybox:1", [busybox_layer()], Cmd=["/bin/sh"])
+
+    async def load(self, name: str, layers: Sequence[bytes], **config: object) -> Image:
+        folder = tempfile.mkdtemp(dir=self.state_dir)
+        [image] = await self.images.load(write_layout(folder, name, layers, **config))
+        shutil.rmtree(folder)
+        return image
+
+    def runtime(self, **changes: str) -> CrunRuntime:
+        return CrunRuntime(
+            run_dir=self.run_dir,
+            state_dir=self.state_dir,
+            cgroup_root=self.cgroup_root,
+            network=self.network,
+            images=self.images,
+            cgroups=self.cgroups,
+            clock=SystemClock(),
+            **changes,
+        )
+
+    def sandbox(self, **changes: object) -> SandboxConfig:
+        """A pod with a new uid."""
+        self.pods += 1
+        uid = f"0000-{self.pods}"
+        config = SandboxConfig(
+            pod_uid=uid,
+            namespace="default",
+            name=f"pod-{self.pods}",
+            hostname=f"pod-{self.pods}",
+            cgroup_parent=f"kubepods/burstable/pod{uid}",
+            log_directory=f"{self.state_dir}/logs/{uid}",
+        )
+        return replace(config, **changes)  # type: ignore[arg-type]
+
+    def log(self, sandbox: SandboxConfig, container: str = "main", attempt: int = 0) -> str:
+        """What the container printed, without the CRI prefix."""
+        text = Path(sandbox.log_directory, container, f"{attempt}.log").read_text()
+        return "\n".join(line.split(" ", 3)[3] for line in text.splitlines())
+
+    def cgroup_file(self, sandbox: SandboxConfig, file: str, container_id: str = "") -> str:
+        """A file of the pod's or a container's cgroup, on whichever hierarchy has it."""
+        path = f"{self.cgroup_root}/{sandbox.cgroup_parent}/{container_id}/{file}"
+        found = [root for root in Path("/sys/fs/cgroup").iterdir() if (root / path).exists()]
+        return ((found[0] if found else Path("/sys/fs/cgroup")) / path).read_text().strip()
+
+    def leftovers(self) -> list[str]:
+        """What is there beside an idle runtime's own empty folders."""
+        marks = (f"{self.run_dir}/", self.cgroup_root)
+        processes = [f"process {pid}: {command}" for pid, command in _commands() if any(m in command for m in marks)]
+        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        folders = [f"{self.run_dir}/{name}" for name in ("sandboxes", "containers", "crun", "exec")]
+        files = [str(path) for folder in (*folders, f"{self.state_dir}/containers") for path in _entries(folder)]
+        pods = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{self.cgroup_root}/**/pod*")]
+        logs = [str(path) for path in _entries(f"{self.state_dir}/logs")]
+        return processes + [m for m in mounts if m.startswith(f"{self.run_dir}/")] + files + pods + logs
+
+    def close(self) -> None:
+        self.cgroups.remove(self.cgroup_root)
+        syscalls.unmount(self.run_dir)
+        os.rmdir(self.run_dir)
+        shutil.rmtree(self.state_dir)
+
+
+@contextmanager
+def runtime_lab(name: str) -> Iterator[RuntimeLab]:
+    with private_mounts():
+        lab = RuntimeLab(name)
+        try:
+            yield lab
+        finally:
+            lab.close()
+
+
+def shell(sandbox: SandboxConfig, image: Image, script: str, **changes: object) -> ContainerConfig:
+    """A container `main` that runs a shell script."""
+    config = ContainerConfig(
+        pod_uid=sandbox.pod_uid,
+        name="main",
+        attempt=0,
+        image_id=image.id,
+        command=("/bin/sh", "-c"),
+        args=(script,),
+        log_path="main/0.log",
+    )
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+def _commands() -> Iterator[tuple[str, str]]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield path.parent.name, path.read_text().replace("\0", " ")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
+def _entries(folder: str) -> list[Path]:
+    return list(Path(folder).iterdir()) if os.path.isdir(folder) else []
