@@ -1,0 +1,243 @@
+"""The agent of one node: keeps a worker for every pod that is wanted here, and nothing for any other.
+
+    link > desired state > workers (one per pod) > machine, runtime, volumes, probes
+                         > network (Services, EndpointSlices, Nodes)
+    runtime exits > workers       workers > outbox > link
+
+A killed agent leaves the containers running; `run` adopts them before it dials. What the runtime holds of pods that
+nobody wants is removed only after a snapshot has said so.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from nodeagent.container_state import Stage, exit_event
+from nodeagent.desired_state import Change, DesiredState
+from nodeagent.link import Dial, Link, ServerLink
+from nodeagent.outbox import Outbox
+from nodeagent.pod_events import Adopted, InputsChanged, PodDesired, PodRemoved
+from nodeagent.pod_machine import PodMachine
+from nodeagent.pod_parts import PodParts
+from nodeagent.pod_worker import PodWorker
+from nodeagent.runtime.interface import ContainerExited, ContainerStatus, NoSuchContainer
+from nodeagent.streams import Streams, StreamTarget
+from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
+from orch.api.meta import Object
+from orch.api.node import Node
+from orch.api.pod.references import Reference, references
+from orch.api.pod.spec import Pod
+from orch.errors import OrchError
+from orch.kit.ids import Ids
+from orch.kit.tasks import forever
+from protos import node_pb2
+
+log = structlog.get_logger(__name__)
+
+NODE_STATUS_INTERVAL_S = 10.0
+"""How often conditions are read; they are told only when they changed."""
+ORPHAN_ATTEMPTS_MAX = 5
+ORPHAN_RETRY_DELAY_S = 2.0
+STREAMS_MAX = 256
+NETWORK_KINDS = (NODES, SERVICES, ENDPOINTSLICES)
+
+
+class NodeNetwork(Protocol):
+    """The node's network: routes to other nodes, services, names. Calls are cheap and synchronous."""
+
+    def apply(self, old: Any, new: Any) -> None: ...
+
+    def apply_snapshot(self, objects: Sequence[Any]) -> None:
+        """These are all there are."""
+
+    def reached(self, revision: int) -> None:
+        """Everything up to this revision was handed over."""
+
+
+class Agent:
+    """Implements link.Node and streams.Containers. `describe(not_ready)` makes the Node object of this moment."""
+
+    def __init__(
+        self,
+        *,
+        node_name: str,
+        boot_id: str,
+        version: str,
+        dial: Dial,
+        desired: DesiredState,
+        outbox: Outbox,
+        parts: PodParts,
+        network: NodeNetwork,
+        describe: Callable[[str], Node],
+        ids: Ids,
+    ) -> None:
+        self._node_name, self._boot_id, self._version = node_name, boot_id, version
+        self._desired, self._outbox, self._parts, self._network = desired, outbox, parts, network
+        self._describe = describe
+        self._link = Link(dial, self, desired, outbox, ids)
+        self._streams = Streams(parts.runtime, self)
+        self._stream_slots = STREAMS_MAX
+        self._workers: dict[str, PodWorker] = {}
+        self._group: asyncio.TaskGroup
+        self._told_node = b""
+        self._not_ready = "the node has not received its first snapshot"
+
+    async def run(self) -> None:
+        """Until cancelled. Leaves all containers as they are."""
+        self._desired.load()
+        async with asyncio.TaskGroup() as self._group:
+            await self._adopt()
+            self._group.create_task(forever("runtime-exits", self._watch_exits))
+            self._group.create_task(forever("link", self._link.run))
+            self._group.create_task(forever("node-status", self._watch_node))
+
+    # What runs here.
+
+    async def _adopt(self) -> None:
+        """Every wanted pod gets its worker, with what the runtime holds of it."""
+        sandboxes = {s.pod_uid: s for s in await self._parts.runtime.list_pod_sandboxes()}
+        containers: dict[str, list[ContainerStatus]] = {}
+        for container in await self._parts.runtime.list_containers():
+            containers.setdefault(container.pod_uid, []).append(container)
+        for pod in self._desired.pods():
+            uid = pod.metadata.uid
+            self._start(pod, Adopted(sandboxes.get(uid), tuple(containers.get(uid, ()))))
+        self._network.apply_snapshot([o for kind in NETWORK_KINDS for o in self._desired.all_of(kind)])
+        if self._desired.position.revision:
+            self._not_ready = ""
+        log.info("agent_started", pods=len(self._workers), sandboxes=len(sandboxes), containers=len(containers))
+
+    def _start(self, pod: Pod, adopted: Adopted) -> None:
+        stored = self._desired.status(pod.metadata.uid) or pod.status
+        worker = PodWorker(PodMachine(pod, stored, self._parts.node.address), self._parts)
+        self._workers[worker.uid] = worker
+        worker.post(adopted)
+        self._group.create_task(self._run_worker(worker), name=f"pod-{worker.uid}")
+
+    async def _run_worker(self, worker: PodWorker) -> None:
+        await worker.run()
+        del self._workers[worker.uid]
+        log.info("pod_gone", pod=f"{worker.machine.pod.metadata.namespace}/{worker.machine.pod.metadata.name}")
+
+    async def _watch_exits(self) -> None:
+        async for exited in self._parts.runtime.exits():
+            await self._note_exit(exited)
+
+    async def _note_exit(self, exited: ContainerExited) -> None:
+        worker = self._workers.get(exited.pod_uid)
+        if worker is None:
+            return
+        try:
+            status = await self._parts.runtime.container_status(exited.container_id)
+        except NoSuchContainer:
+            return  # removed on purpose in the meantime
+        worker.post(exit_event(status, self._parts.clock.now()))
+
+    # What is wanted.
+
+    def desired_changed(self, changes: Sequence[Change], revision: int) -> None:
+        """Inputs before pods: a pod and what it names may come in one delta."""
+        for change in changes:
+            if change.kind in (CONFIGMAPS.kind, SECRETS.kind):
+                self._input_changed(change.kind, change.new or change.old)
+            elif change.kind != PODS.kind:
+                self._network.apply(change.old, change.new)
+        for change in changes:
+            if change.kind == PODS.kind:
+                self._pod_changed(change.old, change.new)
+        self._network.reached(revision)
+
+    def _pod_changed(self, old: Any, new: Any) -> None:
+        worker = self._workers.get((new or old).metadata.uid)
+        if new is None:
+            self._outbox.forget(old.metadata.uid)
+            if worker is not None:
+                worker.post(PodRemoved())
+        elif worker is not None:
+            worker.post(PodDesired(new))
+        else:
+            self._start(new, Adopted())
+
+    def _input_changed(self, kind: str, obj: Object | None) -> None:
+        assert obj is not None, "a change has an old or a new object"
+        changed = Reference(kind, obj.metadata.namespace, obj.metadata.name)
+        for worker in self._workers.values():
+            if changed in references(worker.machine.pod):
+                worker.post(InputsChanged())
+
+    def synced(self) -> None:
+        self._not_ready = ""
+        self._tell_node()
+        self._group.create_task(self._remove_orphans(), name="orphans")
+
+    async def _remove_orphans(self) -> None:
+        """What an agent that was killed in between has left of pods that are not wanted any more."""
+        held = [s.pod_uid for s in await self._parts.runtime.list_pod_sandboxes()]
+        held += await self._parts.volumes.known()
+        for uid in dict.fromkeys(held):
+            if uid not in self._workers:
+                await self._remove_orphan(uid)
+
+    async def _remove_orphan(self, uid: str) -> None:
+        for attempt in range(1, ORPHAN_ATTEMPTS_MAX + 1):
+            try:
+                await self._parts.runtime.stop_pod_sandbox(uid)
+                await self._parts.runtime.remove_pod_sandbox(uid)
+                await self._parts.volumes.remove(uid)
+                log.info("orphan_removed", uid=uid)
+                return
+            except OrchError as error:
+                log.warning("orphan_stays", uid=uid, attempt=attempt, error=str(error))
+                await asyncio.sleep(ORPHAN_RETRY_DELAY_S)
+
+    # What the server is told, and asks.
+
+    def hello(self) -> node_pb2.Hello:
+        held = self._desired.position
+        self._told_node = NODES.codec.encode(self._describe(self._not_ready))
+        return node_pb2.Hello(
+            agent_version=self._version,
+            boot_id=self._boot_id,
+            cluster_id=held.cluster_id,
+            epoch=held.epoch,
+            revision=held.revision,
+            node=self._told_node,
+        )
+
+    async def _watch_node(self) -> None:
+        while True:
+            await asyncio.sleep(NODE_STATUS_INTERVAL_S)
+            self._tell_node()
+
+    def _tell_node(self) -> None:
+        node = NODES.codec.encode(self._describe(self._not_ready))
+        if node != self._told_node:
+            self._told_node = node
+            self._outbox.node_status(node)
+
+    def open_stream(self, link: ServerLink, request: node_pb2.OpenStream) -> None:
+        if not self._stream_slots:
+            log.warning("stream_not_opened", open=STREAMS_MAX)
+            return
+        self._stream_slots -= 1
+        task = self._group.create_task(self._streams.serve(link, request), name="stream")
+        task.add_done_callback(self._stream_ended)
+
+    def _stream_ended(self, task: asyncio.Task[None]) -> None:
+        self._stream_slots += 1
+
+    def stream_target(self, pod_uid: str, container: str) -> StreamTarget | None:
+        worker = self._workers.get(pod_uid)
+        machine = worker.machine.container(container) if worker is not None else None
+        if worker is None or machine is None:
+            return None
+        running = machine.stage in (Stage.RUNNING, Stage.STOPPING)
+        ended = machine.last
+        return StreamTarget(
+            container_id=machine.container_id,
+            log_folder=self._parts.log_directory(worker.machine.pod) / container,
+            attempt=machine.attempt if running or ended is None else ended.attempt,
+            waiting="" if running else machine.waiting_reason or ("it has ended" if ended else "ContainerCreating"),
+        )

@@ -1,0 +1,150 @@
+"""The connection to the server over gRPC: mutual TLS for the session and its streams, one-way TLS to join.
+
+One channel per session: its streams ride on it, each with its own flow control.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from nodeagent.link import LinkLost, StreamCall
+from orch.errors import OrchError
+from protos import node_pb2, node_pb2_grpc
+
+TOKEN_METADATA = "orch-stream-token"
+JOIN_TIMEOUT_S = 10.0
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024
+OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+)
+READ_AHEAD_FRAMES = 16
+BROKEN = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
+"""What grpc.aio raises when a call that was used is over."""
+_make_stub: Any = node_pb2_grpc.NodePlaneStub
+
+
+class JoinRefused(OrchError):
+    """The server did not give this machine a node's certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCertificate:
+    """Who this node is towards the server, and whom it believes to be the server."""
+
+    ca_pem: bytes
+    certificate_pem: bytes
+    key_pem: bytes
+
+
+async def join(target: str, ca_pem: bytes, node: str, token: str, csr_pem: bytes) -> bytes:
+    """The node's certificate as PEM. Raises JoinRefused, LinkLost."""
+    request = node_pb2.JoinRequest(token=token, node_name=node, csr_pem=csr_pem)
+    credentials = grpc.ssl_channel_credentials(root_certificates=ca_pem)
+    async with grpc.aio.secure_channel(target, credentials, options=OPTIONS) as channel:
+        try:
+            answer: node_pb2.JoinResponse = await _make_stub(channel).Join(request, timeout=JOIN_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise LinkLost(f"joining through {target}: {error.details()}") from error
+            raise JoinRefused(f"{target} refused to let node {node!r} join: {error.details()}") from error
+    return answer.certificate_pem
+
+
+class GrpcDialer:
+    """Makes sessions with the server at `target` (address:port)."""
+
+    def __init__(self, target: str, certificate: NodeCertificate) -> None:
+        self._target, self._certificate = target, certificate
+
+    @asynccontextmanager
+    async def __call__(self) -> AsyncIterator["_GrpcLink"]:
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=self._certificate.ca_pem,
+            private_key=self._certificate.key_pem,
+            certificate_chain=self._certificate.certificate_pem,
+        )
+        async with grpc.aio.secure_channel(self._target, credentials, options=OPTIONS) as channel:
+            stub = _make_stub(channel)
+            async with asyncio.TaskGroup() as group:
+                yield _GrpcLink(self._target, stub, stub.Session(), group)
+
+
+class _GrpcLink:
+    """Implements link.ServerLink."""
+
+    def __init__(self, target: str, stub: Any, call: Any, group: asyncio.TaskGroup) -> None:
+        self._target, self._stub, self._call, self._group = target, stub, call, group
+
+    async def send(self, message: node_pb2.AgentMessage) -> None:
+        try:
+            await self._call.write(message)
+        except BROKEN as error:
+            raise self._lost(error) from error
+
+    async def __aiter__(self) -> AsyncIterator[node_pb2.ServerMessage]:
+        try:
+            while (message := await self._call.read()) is not grpc.aio.EOF:
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise self._lost(error) from error
+        if self._call.done() and await self._call.code() is not grpc.StatusCode.OK:
+            raise LinkLost(f"the session with {self._target} ended: {await self._call.details()}")
+
+    @asynccontextmanager
+    async def open_stream(self, request: node_pb2.OpenStream) -> AsyncIterator[StreamCall]:
+        metadata = ((TOKEN_METADATA, request.token),)
+        rpc = self._stub.Exec if request.WhichOneof("request") == "exec" else self._stub.Logs
+        call = rpc(metadata=metadata)
+        stream = _GrpcStreamCall(self._target, call)
+        receiving = self._group.create_task(stream.receive())
+        try:
+            yield stream
+        finally:
+            receiving.cancel()
+            call.cancel()
+
+    def _lost(self, error: Exception) -> LinkLost:
+        details = error.details() if isinstance(error, grpc.aio.AioRpcError) else str(error)
+        return LinkLost(f"the session with {self._target} broke: {details}")
+
+
+class _GrpcStreamCall:
+    """Reads ahead a little in a task of its own: cancelling a read of grpc.aio cancels the whole call."""
+
+    def __init__(self, target: str, call: Any) -> None:
+        self._target, self._call = target, call
+        self._received: asyncio.Queue[node_pb2.StreamFrame | None] = asyncio.Queue(READ_AHEAD_FRAMES)
+
+    async def receive(self) -> None:
+        with contextlib.suppress(*BROKEN):
+            while (frame := await self._call.read()) is not grpc.aio.EOF:
+                await self._received.put(frame)
+        await self._received.put(None)
+
+    async def read(self) -> node_pb2.StreamFrame | None:
+        frame = await self._received.get()
+        if frame is None:
+            self._received.put_nowait(None)  # the end is the end, however often it is asked for
+        return frame
+
+    async def write(self, frame: node_pb2.StreamFrame) -> None:
+        try:
+            await self._call.write(frame)
+        except BROKEN as error:
+            raise LinkLost(f"the stream to {self._target} broke: {error}") from error
+
+    async def finish(self) -> None:
+        with contextlib.suppress(*BROKEN):
+            await self._call.done_writing()
+        while await self.read() is not None:
+            continue

@@ -1,0 +1,178 @@
+"""exec and logs on the node: opens the stream that the server asked for and serves it. One task per stream.
+
+The first frame is `opened` or `refused` with a Status. exec speaks the channels of the Kubernetes remotecommand
+protocol; its last frame is on the error channel: a Status that tells how the command ended.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from nodeagent.link import LinkLost, ServerLink, StreamCall
+from nodeagent.log_reader import LogOptions, NoLog, attempts, read_log
+from nodeagent.runtime.interface import ExecSession, Runtime, RuntimeFault
+from orch.errors import ApiError, BadRequest, InternalError, NotFound
+from protos import node_pb2
+
+log = structlog.get_logger(__name__)
+
+STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+"""Channels of the remotecommand protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTarget:
+    """A container as streams see it."""
+
+    container_id: str
+    """Empty when no attempt of it was created yet."""
+    log_folder: Path
+    attempt: int
+    waiting: str
+    """Why it does not run, in words; empty when it does."""
+
+
+class Containers(Protocol):
+    def stream_target(self, pod_uid: str, container: str) -> StreamTarget | None:
+        """None: the node has no such pod or container."""
+
+
+class Streams:
+    def __init__(self, runtime: Runtime, containers: Containers) -> None:
+        self._runtime, self._containers = runtime, containers
+
+    async def serve(self, link: ServerLink, request: node_pb2.OpenStream) -> None:
+        """Returns when the stream is over; a stream's trouble is told to its user, never to the agent."""
+        try:
+            async with link.open_stream(request) as call:
+                await self._serve(call, request)
+        except* LinkLost as errors:
+            log.debug("stream_lost", error=str(errors.exceptions[0]))
+        except* Exception:
+            log.exception("stream_broke", request=request.WhichOneof("request"))
+
+    async def _serve(self, call: StreamCall, request: node_pb2.OpenStream) -> None:
+        try:
+            if request.WhichOneof("request") == "exec":
+                await self._exec(call, request.exec)
+            else:
+                await self._logs(call, request.logs)
+        except ApiError as error:
+            await call.write(node_pb2.StreamFrame(refused=json.dumps(error.to_status()).encode()))
+        await call.finish()
+
+    def _target(self, pod_uid: str, container: str) -> StreamTarget:
+        target = self._containers.stream_target(pod_uid, container)
+        if target is None:
+            raise NotFound(f"container {container!r} of pod {pod_uid!r} is not on this node")
+        return target
+
+    async def _logs(self, call: StreamCall, request: node_pb2.LogRequest) -> None:
+        target = self._target(request.pod_uid, request.container)
+        attempt = _attempt(target, request)
+        options = LogOptions(
+            timestamps=request.timestamps,
+            tail_lines=request.tail_lines if request.HasField("tail_lines") else None,
+            limit_bytes=request.limit_bytes if request.HasField("limit_bytes") else None,
+            since_unix_s=request.since_time_unix_s if request.HasField("since_time_unix_s") else None,
+            stream=request.stream or "All",
+        )
+        await call.write(node_pb2.StreamFrame(opened=node_pb2.Opened()))
+        running = self._is_running(request.pod_uid, request.container, attempt)
+        async with asyncio.TaskGroup() as group:
+            closed = group.create_task(_until_gone(call))
+            with contextlib.suppress(NoLog):  # it was there a moment ago, and went with its attempt
+                async for text in read_log(target.log_folder, attempt, options, follow=request.follow, running=running):
+                    await _send(call, STDOUT, text)
+            closed.cancel()
+
+    def _is_running(self, pod_uid: str, container: str, attempt: int) -> Callable[[], bool]:
+        def running() -> bool:
+            target = self._containers.stream_target(pod_uid, container)
+            return target is not None and target.attempt == attempt and not target.waiting
+
+        return running
+
+    async def _exec(self, call: StreamCall, request: node_pb2.ExecRequest) -> None:
+        target = self._target(request.pod_uid, request.container)
+        if target.waiting:
+            raise BadRequest(f"container {request.container!r} is not running: {target.waiting}")
+        async with contextlib.AsyncExitStack() as stack:
+            session = self._runtime.exec(target.container_id, request.command, tty=request.tty, stdin=request.stdin)
+            try:
+                command = await stack.enter_async_context(session)
+            except RuntimeFault as error:
+                raise InternalError(f"exec in container {request.container!r} failed: {error}") from error
+            await call.write(node_pb2.StreamFrame(opened=node_pb2.Opened()))
+            await _send(call, ERROR, json.dumps(await _pump(call, command, request)).encode())
+
+
+def _attempt(target: StreamTarget, request: node_pb2.LogRequest) -> int:
+    """Raises BadRequest in kubelet's words."""
+    found = attempts(target.log_folder)
+    if request.previous:
+        earlier = [attempt for attempt in found if attempt < target.attempt]
+        if not earlier:
+            raise BadRequest(f'previous terminated container "{request.container}" in pod not found')
+        return earlier[-1]
+    if not found:
+        reason = target.waiting or "it has no log yet"
+        raise BadRequest(f'container "{request.container}" in pod is waiting to start: {reason}')
+    return found[-1]
+
+
+async def _pump(call: StreamCall, command: ExecSession, request: node_pb2.ExecRequest) -> dict[str, Any]:
+    """Input to the command and output from it until it ends; its Status."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            inbound = group.create_task(_feed(call, command))
+            async for descriptor, data in command.output():
+                if (descriptor == STDOUT and request.stdout) or (descriptor == STDERR and request.stderr):
+                    await _send(call, descriptor, data)
+            status = exit_status(await command.wait())
+            inbound.cancel()
+    except* RuntimeFault as faults:
+        status = InternalError(f"the command was lost: {faults.exceptions[0]}").to_status()
+    return status
+
+
+async def _until_gone(call: StreamCall) -> None:
+    while await call.read() is not None:
+        continue
+    raise LinkLost("the user of the stream has gone")
+
+
+async def _feed(call: StreamCall, command: ExecSession) -> None:
+    while (frame := await call.read()) is not None:
+        channel, data = frame.data.channel, frame.data.data
+        if channel == STDIN:
+            await command.write_stdin(data)
+        elif channel == RESIZE:
+            size = json.loads(data)
+            await command.resize(int(size["Width"]), int(size["Height"]))
+        elif channel == CLOSE and data == bytes([STDIN]):
+            await command.close_stdin()
+    raise LinkLost("the user of the exec has gone")
+
+
+def exit_status(code: int) -> dict[str, Any]:
+    """How a command ended, as the error channel tells it (v4 of the remotecommand protocol)."""
+    if code == 0:
+        return {"metadata": {}, "status": "Success"}
+    return {
+        "metadata": {},
+        "status": "Failure",
+        "reason": "NonZeroExitCode",
+        "message": f"command terminated with non-zero exit code: {code}",
+        "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
+    }
+
+
+async def _send(call: StreamCall, channel: int, data: bytes) -> None:
+    await call.write(node_pb2.StreamFrame(data=node_pb2.Data(channel=channel, data=data)))
