@@ -90,12 +90,20 @@ class KindTable:
     def __init__(self, kinds: Sequence[Kind[Any]] = ()) -> None:
         self._by_resource: dict[tuple[str, str, str], Kind[Any]] = {}
         self._by_kind: dict[tuple[str, str], Kind[Any]] = {}
+        self._listeners: list[Callable[[Kind[Any]], None]] = []
         for kind in kinds:
             self.register(kind)
 
     def register(self, kind: Kind[Any]) -> None:
         self._by_resource[kind.group, kind.version, kind.plural] = kind
         self._by_kind[kind.api_version, kind.kind] = kind
+        for listener in tuple(self._listeners):
+            listener(kind)
+
+    def on_register(self, listener: Callable[[Kind[Any]], None]) -> Callable[[], None]:
+        """Tells `listener` of every kind that is registered from now on, until the returned function is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     def by_resource(self, group: str, version: str, plural: str) -> Kind[Any] | None:
         return self._by_resource.get((group, version, plural))

@@ -1,0 +1,183 @@
+"""Fields that the API knows and Orch does not act on yet, with what follows from setting them.
+
+A field is honoured, warned about or refused, never silently ignored: what is in these tables is stored with a Warning;
+where ignoring it would change what runs, weaken isolation or lose data, the pod's containers do not start
+(CreateContainerConfigError). Whoever makes a field work deletes its row.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from orch.api.kind import Kind
+from orch.api.meta import Object
+from orch.api.pod.spec import Pod
+from orch.api.pod.volume import Volume
+from orch.api.schema import fields_of
+
+
+class Consequence(StrEnum):
+    """What a set field leads to; the text ends the warning."""
+
+    WARN = "is stored, but not acted on"
+    BLOCK = "is not supported: containers of the pod do not start"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A field by its JSON path; a list stands for each of its items. `harmless` values ask for what happens anyway."""
+
+    path: str
+    consequence: Consequence
+    harmless: tuple[Any, ...] = ()
+
+
+def _block(path: str, *harmless: Any) -> Unsupported:
+    return Unsupported(path, Consequence.BLOCK, harmless)
+
+
+def _warn(path: str, *harmless: Any) -> Unsupported:
+    return Unsupported(path, Consequence.WARN, harmless)
+
+
+_CONTAINER = (
+    _block("env.valueFrom.fileKeyRef"),
+    _block("lifecycle.postStart"),
+    _block("lifecycle.preStop"),
+    _block("lifecycle.stopSignal"),
+    _block("livenessProbe.grpc"),
+    _block("readinessProbe.grpc"),
+    _block("startupProbe.grpc"),
+    _block("ports.hostPort"),
+    _warn("resizePolicy"),
+    _block("resources.claims"),
+    _block("resources.limits.ephemeral-storage"),
+    _block("restartPolicyRules"),
+    _block("securityContext.appArmorProfile.type", "Unconfined"),
+    _block("securityContext.seLinuxOptions"),
+    _warn("securityContext.windowsOptions"),
+    _block("stdinOnce"),
+    _warn("terminationMessagePath", "/dev/termination-log"),
+    _warn("terminationMessagePolicy", "File"),
+    _block("volumeDevices"),
+    _block("volumeMounts.mountPropagation", "None"),
+    _block("volumeMounts.recursiveReadOnly", "Disabled"),
+    _block("volumeMounts.subPath"),
+    _block("volumeMounts.subPathExpr"),
+)
+
+_VOLUMES_THAT_WORK = frozenset({"name", "configMap", "emptyDir", "secret"})
+
+_POD_SPEC = (
+    *(Unsupported(f"containers.{row.path}", row.consequence, row.harmless) for row in _CONTAINER),
+    *(Unsupported(f"initContainers.{row.path}", row.consequence, row.harmless) for row in _CONTAINER),
+    *(_block(f"volumes.{source}") for source in fields_of(Volume) if source not in _VOLUMES_THAT_WORK),
+    _block("volumes.emptyDir.medium", "Memory"),
+    _warn("affinity.podAffinity"),
+    _warn("affinity.podAntiAffinity"),
+    _warn("automountServiceAccountToken"),
+    _block("dnsConfig"),
+    _block("dnsPolicy", "ClusterFirst", "ClusterFirstWithHostNet", "Default"),
+    _block("ephemeralContainers"),
+    _block("hostAliases"),
+    _block("hostUsers", True),
+    _block("os.name", "linux"),
+    _warn("overhead"),
+    _warn("preemptionPolicy", "PreemptLowerPriority"),
+    _warn("priorityClassName"),
+    _block("resourceClaims"),
+    _block("resources"),
+    _block("runtimeClassName"),
+    _block("securityContext.appArmorProfile.type", "Unconfined"),
+    _block("securityContext.fsGroup"),
+    _warn("securityContext.fsGroupChangePolicy"),
+    _block("securityContext.seLinuxOptions"),
+    _warn("securityContext.seLinuxChangePolicy"),
+    _block("securityContext.supplementalGroupsPolicy", "Merge"),
+    _warn("securityContext.windowsOptions"),
+    _block("setHostnameAsFQDN"),
+    _warn("topologySpreadConstraints"),
+)
+
+
+def _below(prefix: str, rows: Sequence[Unsupported]) -> tuple[Unsupported, ...]:
+    return tuple(Unsupported(f"{prefix}.{row.path}", row.consequence, row.harmless) for row in rows)
+
+
+UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = {
+    "Pod": _below("spec", _POD_SPEC),
+    "ReplicaSet": _below("spec.template.spec", _POD_SPEC),
+    "Deployment": _below("spec.template.spec", _POD_SPEC),
+    "Service": (
+        _warn("spec.allocateLoadBalancerNodePorts", True),
+        _warn("spec.healthCheckNodePort"),
+        _warn("spec.loadBalancerClass"),
+        _warn("spec.loadBalancerIP"),
+        _warn("spec.trafficDistribution"),
+        _warn("spec.type", "ClusterIP", "NodePort", "ExternalName"),
+    ),
+    "ServiceAccount": (_warn("imagePullSecrets"), _warn("secrets")),
+    "Secret": (
+        Unsupported(
+            "type",
+            Consequence.WARN,
+            ("Opaque", "kubernetes.io/basic-auth", "kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson",
+             "kubernetes.io/ssh-auth", "kubernetes.io/tls"),
+        ),
+    ),
+    "Node": (_warn("spec.configSource"),),
+}  # fmt: skip
+"""Kind -> the fields of its objects that nothing acts on."""
+
+
+def warnings_for(kind: Kind[Any], obj: Object) -> list[str]:
+    """A sentence per set field that is not acted on, for the Warning headers of a write."""
+    return [f"{path}: {row.consequence}" for row, path in _set_fields(kind.kind, obj)]
+
+
+def blocking_field(pod: Pod) -> str | None:
+    """The path of a field because of which the containers of a pod must not start."""
+    return next((path for row, path in _set_fields("Pod", pod) if row.consequence is Consequence.BLOCK), None)
+
+
+_Tree = dict[str, "_Tree | Unsupported"]
+
+
+@cache
+def _tree(kind: str) -> _Tree:
+    """The rows of a kind by the steps of their paths, so that a branch that is not set is passed over at once."""
+    root: _Tree = {}
+    for row in UNSUPPORTED.get(kind, ()):
+        *steps, last = row.path.split(".")
+        node = root
+        for step in steps:
+            child = node.setdefault(step, {})
+            assert isinstance(child, dict), f"{row.path}: a row for {step} covers it"
+            node = child
+        node[last] = row
+    return root
+
+
+def _set_fields(kind: str, obj: Object) -> Iterator[tuple[Unsupported, str]]:
+    return _find(obj, _tree(kind), "")
+
+
+def _find(value: Any, tree: _Tree | Unsupported, path: str) -> Iterator[tuple[Unsupported, str]]:
+    """Every row whose field is set, with the field's own path (indices written out). Zero values are not set."""
+    if isinstance(tree, Unsupported):
+        if value not in tree.harmless:
+            yield tree, path
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _find(item, tree, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        for key, branch in tree.items():
+            if key in value:
+                yield from _find(value[key], branch, f"{path}[{key}]")
+    else:
+        fields = fields_of(value.__class__)
+        for name, branch in tree.items():
+            if inner := getattr(value, fields[name].attribute):
+                yield from _find(inner, branch, f"{path}.{name}" if path else name)
