@@ -1,0 +1,200 @@
+"""Node lifecycle: from a node's conditions to taints, and from NoExecute taints to evictions.
+
+The nodeplane says whether a node is alive; this controller draws the consequences. No polling: each decision says when
+the next toleration runs out. When most nodes are lost at once nothing is evicted, since the fault then lies between
+the nodes and the control plane.
+
+Invariant: no pod is evicted before its tolerationSeconds have passed since the taint was added, or since this
+controller started, whichever is later.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from msgspec.structs import replace
+
+from controlplane.controllers.actions import NOTHING, Action, Announcement, Decision, Delete, Patch, Update
+from controlplane.controllers.podstate import index_by_node, is_finished, is_ready, pods_on_node
+from controlplane.controllers.runner import Controller, Watch, own_key
+from orch.api.kinds import NODES, PODS
+from orch.api.node import Node, NodeCondition
+from orch.api.pod.spec import Pod
+from orch.api.shared import Taint
+from orch.api.tolerations import tolerates
+from orch.client.informer import Informers, Key
+from orch.kit.clock import whole_seconds
+
+NOT_READY = "node.kubernetes.io/not-ready"
+UNREACHABLE = "node.kubernetes.io/unreachable"
+UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
+PRESSURE_TAINTS = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+OWN_KEYS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURE_TAINTS.values()})
+
+MASS_LOSS_WINDOW_S = 30.0
+MASS_LOSS_RECHECK_S = 10.0
+"""Nothing tells a node that other nodes have come back."""
+LOST_INDEX = "lost"
+
+
+def reconcile(node: Node, pods: Sequence[Pod], mass_loss: bool, started_at: datetime, now: datetime) -> Decision:
+    """`pods`: all that are bound to the node. `started_at`: no deadline begins before it."""
+    taints = desired_taints(node, now)
+    actions: list[Action] = []
+    if taints != (node.spec.taints or ()):
+        actions.append(Update(NODES, replace(node, spec=replace(node.spec, taints=taints or None))))
+    if readiness(node) == "Unknown":
+        actions += [_mark_not_ready(pod, now) for pod in pods if is_ready(pod) and not is_finished(pod)]
+    executing = [taint for taint in taints if taint.effect == "NoExecute"]
+    if not executing:
+        return Decision(tuple(actions))
+    if mass_loss:
+        return Decision(tuple(actions), requeue_after_s=MASS_LOSS_RECHECK_S)
+    due, next_s = _evictions(pods, executing, started_at, now)
+    actions += [Delete(PODS, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid) for pod in due]
+    return Decision(tuple(actions), requeue_after_s=next_s, events=tuple(_announce(pod) for pod in due))
+
+
+def desired_taints(node: Node, now: datetime) -> tuple[Taint, ...]:
+    """What others set stays; a NoExecute taint without a time gets one, since deadlines count from it."""
+    wanted = _own_taints(node)
+    taints = [taint for taint in node.spec.taints or () if taint.key not in OWN_KEYS or _named(taint) in wanted]
+    present = {_named(taint) for taint in taints}
+    taints += [Taint(key=key, effect=effect) for key, effect in wanted if (key, effect) not in present]
+    return tuple(_timed(taint, now) for taint in taints)
+
+
+def readiness(node: Node) -> str:
+    """True, False or Unknown; a node that never said is not ready."""
+    condition = _ready_condition(node)
+    return condition.status if condition else "False"
+
+
+def evict_at(pod: Pod, taints: Sequence[Taint], started_at: datetime) -> datetime | None:
+    """When the first NoExecute taint is tolerated no more; None: never (tainteviction, getMinTolerationTime)."""
+    deadlines = [_deadline(pod, taint, started_at) for taint in taints]
+    return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+
+def is_mass_loss(node: Node, lost: Sequence[Node], total: int) -> bool:
+    """Whether more than half of all nodes were lost about when this one was."""
+    if 2 * len(lost) <= total:
+        return False
+    moment = _lost_at(node)
+    window = timedelta(seconds=MASS_LOSS_WINDOW_S)
+    at_once = sum(abs(_lost_at(each) - moment) <= window for each in lost)
+    return 2 * at_once > total
+
+
+def _own_taints(node: Node) -> list[tuple[str, str]]:
+    ready = readiness(node)
+    wanted = []
+    if ready != "True":
+        key = UNREACHABLE if ready == "Unknown" else NOT_READY
+        wanted += [(key, "NoSchedule"), (key, "NoExecute")]
+    for condition in node.status.conditions or ():
+        if condition.status == "True" and condition.type in PRESSURE_TAINTS:
+            wanted.append((PRESSURE_TAINTS[condition.type], "NoSchedule"))
+    if node.spec.unschedulable:
+        wanted.append((UNSCHEDULABLE, "NoSchedule"))
+    return wanted
+
+
+def _timed(taint: Taint, now: datetime) -> Taint:
+    """Times have whole seconds; rounded up, so that no toleration is cut short."""
+    if taint.effect != "NoExecute" or taint.time_added is not None:
+        return taint
+    rounded = whole_seconds(now)
+    return replace(taint, time_added=rounded if rounded == now else rounded + timedelta(seconds=1))
+
+
+def _evictions(
+    pods: Sequence[Pod], taints: Sequence[Taint], started_at: datetime, now: datetime
+) -> tuple[list[Pod], float | None]:
+    """The pods to evict now, and in how many seconds the next one is due."""
+    due, waits = [], []
+    for pod in pods:
+        if is_finished(pod) or pod.metadata.deletion_timestamp is not None:
+            continue
+        moment = evict_at(pod, taints, started_at)
+        if moment is not None and moment <= now:
+            due.append(pod)
+        elif moment is not None:
+            waits.append((moment - now).total_seconds())
+    return due, min(waits, default=None)
+
+
+def _deadline(pod: Pod, taint: Taint, started_at: datetime) -> datetime | None:
+    """The shortest of the matching tolerations counts; none: at once."""
+    since = max(taint.time_added or started_at, started_at)
+    matching = [toleration for toleration in pod.spec.tolerations or () if tolerates(toleration, taint)]
+    if not matching:
+        return since
+    bounds = [each.toleration_seconds for each in matching if each.toleration_seconds is not None]
+    return since + timedelta(seconds=max(0, min(bounds))) if bounds else None
+
+
+def _mark_not_ready(pod: Pod, now: datetime) -> Patch:
+    """So that no Service sends anybody there; the agent says otherwise when it returns."""
+    condition: dict[str, Any] = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "NodeLost",
+        "message": f"Node {pod.spec.node_name} does not answer",
+        "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    patch = {"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [condition]}}
+    return Patch(PODS, pod.metadata.namespace, pod.metadata.name, patch, subresource="status")
+
+
+def _announce(pod: Pod) -> Announcement:
+    message = f"Marking for deletion Pod {pod.metadata.namespace}/{pod.metadata.name}"
+    return Announcement(pod, "Normal", "TaintManagerEviction", message)
+
+
+def _named(taint: Taint) -> tuple[str, str]:
+    return taint.key, taint.effect
+
+
+def _ready_condition(node: Node) -> NodeCondition | None:
+    return next((condition for condition in node.status.conditions or () if condition.type == "Ready"), None)
+
+
+def _lost_at(node: Node) -> datetime:
+    condition = _ready_condition(node)
+    moment = condition.last_transition_time if condition else node.metadata.creation_timestamp
+    assert moment is not None
+    return moment
+
+
+def _is_lost(node: Node) -> bool:
+    return readiness(node) == "Unknown"
+
+
+def _may_evict(node: Node) -> bool:
+    return _is_lost(node) or any(taint.effect == "NoExecute" for taint in node.spec.taints or ())
+
+
+def node_lifecycle_controller(informers: Informers, started_at: datetime) -> Controller:
+    nodes, pods = informers.of(NODES), informers.of(PODS)
+    index_by_node(pods)
+    lost = nodes.add_index(LOST_INDEX, lambda node: (LOST_INDEX,) if _is_lost(node) else ())
+
+    def decide(key: Key, now: datetime) -> Decision:
+        node = nodes.get(*key)
+        if node is None:
+            return NOTHING
+        mass_loss = _is_lost(node) and is_mass_loss(node, lost.get(LOST_INDEX), len(nodes))
+        return reconcile(node, pods_on_node(pods, node.metadata.name), mass_loss, started_at, now)
+
+    def keys_of_pod(old: Pod | None, new: Pod | None) -> Iterable[Key]:
+        """A pod concerns its node only while the node is not well."""
+        node = nodes.get("", new.spec.node_name) if new and new.spec.node_name else None
+        return own_key(None, node) if node is not None and _may_evict(node) else ()
+
+    return Controller("node-lifecycle", NODES, (Watch(nodes, own_key), Watch(pods, keys_of_pod)), decide)
