@@ -37,6 +37,9 @@ WRITE_ATTEMPTS_MAX = 10
 OBJECT_BYTES_MAX = 1_400_000
 """Below etcd's request limit of 1.5 MiB, with room for the envelope and internal keys."""
 
+BINDING = "binding"
+"""Sets what no update may change, and is no new generation."""
+
 Change = Callable[[T], Awaitable[T]]
 """The new object from the present one; called again when somebody else was faster. Raises ApiError."""
 
@@ -153,10 +156,11 @@ class Registry:
             new = strategy.prepare_status(new, old)
         elif subresource == "":
             new = strategy.prepare_update(new, old)
+        if subresource == BINDING:
+            return new
         if causes := (*kind.validate(new), *kind.validate_update(new, old)):
             raise invalid(kind, old.metadata.name, causes)
-        counts = strategy.counts_generations and subresource not in ("status", "binding")
-        if counts and not content.same_desired_state(new, old):
+        if strategy.counts_generations and not content.same_desired_state(new, old):
             new = content.with_metadata(new, generation=(old.metadata.generation or 0) + 1)
         return new
 

@@ -188,6 +188,9 @@ def _without_unneeded(new: ServiceSpec, old: ServiceSpec) -> ServiceSpec:
     if new.type not in TYPES_WITH_NODE_PORTS and old.type in TYPES_WITH_NODE_PORTS and new.ports:
         ports = tuple(replace(p, node_port=None) if p.node_port in held else p for p in new.ports)
         new = replace(new, ports=ports)
+    from_outside = new.type in TYPES_WITH_NODE_PORTS or bool(new.external_ips)
+    if not from_outside and new.external_traffic_policy == old.external_traffic_policy:
+        new = replace(new, external_traffic_policy=None)
     if new.type != "LoadBalancer" and old.type == "LoadBalancer":
         new = replace(new, allocate_load_balancer_node_ports=None, health_check_node_port=None)
     return new

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from controlplane.registry.assembly import ApiParts, RegistrySettings, build_api
 from controlplane.registry.interface import RequestContext, User
 from controlplane.registry.local_client import LocalClient
@@ -14,11 +16,12 @@ from controlplane.store.memory import MemoryBackend
 from orch.api.kind import KindTable
 from orch.api.kinds import builtin_kinds
 from orch.api.meta import ObjectMeta
+from orch.api.node import Node
 from orch.api.pod.container import Container
 from orch.api.pod.spec import Pod, PodSpec
 from orch.kit.clock import LoopClock
 from orch.kit.ids import SeededIds
-from tests.builders import NOW
+from tests.builders import NOW, node
 
 ADMIN = User("admin", ("system:masters",))
 NODEPLANE = User("system:orch-nodeplane")
@@ -62,6 +65,10 @@ def new_pod(name: str = "pod", *, namespace: str = "default", spec: dict[str, An
         metadata=ObjectMeta(name=name, namespace=namespace, **meta),
         spec=PodSpec(**({"containers": containers} | (spec or {}))),
     )
+
+
+def new_node(name: str) -> Node:
+    return replace(node(name), metadata=ObjectMeta(name=name))
 
 
 async def take(events: AsyncIterator[Any], count: int) -> Sequence[Any]:

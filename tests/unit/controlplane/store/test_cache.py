@@ -367,9 +367,7 @@ async def test_a_kind_that_is_registered_later_finds_its_objects() -> None:
     )
     store = MemoryBackend()
     key = keys.object_key(widgets, "default", "w")
-    data = (
-        b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"w","namespace":"default"},"spec":{"n":1}}'
-    )
+    data = b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"name":"w"},"spec":{"n":1}}'
     async with running_cache(store) as cache:
         await cache.reached(await commit(store, Put(key, FORMAT.seal(widgets, key, data, Actor("test")))))
         stored = cache.get(widgets, "default", "w")

@@ -1,0 +1,241 @@
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from controlplane.registry.interface import User, WriteOptions
+from controlplane.registry.pod import qos_class
+from orch.api.kinds import NODES, PODS
+from orch.api.meta import DeleteOptions
+from orch.api.pod.container import Container
+from orch.api.pod.spec import Pod, PodSpec
+from orch.api.shared import ResourceRequirements
+from orch.errors import BadRequest, Conflict, Invalid, NotFound
+from tests.builders import NOW
+from tests.sim.virtual_loop import virtual
+from tests.unit.controlplane.world import NODEPLANE, World, new_node, new_pod, world
+
+AGENT = User("system:node:n1", ("system:nodes",))
+AT_ONCE = DeleteOptions(grace_period_seconds=0)
+
+
+async def bind(w: World, name: str = "pod", **binding: Any) -> None:
+    await w.admin.create_subresource(
+        PODS, name, "default", "binding", {"target": {"kind": "Node", "name": "n1"}, **binding}
+    )
+
+
+async def bound_pod(w: World, **fields: Any) -> Pod:
+    await w.admin.create(NODES, new_node("n1"))
+    await w.admin.create(PODS, new_pod(**fields))
+    await bind(w)
+    return await w.admin.get(PODS, "pod", "default")
+
+
+async def report(w: World, phase: str) -> None:
+    await w.client(NODEPLANE).patch(PODS, "pod", "default", {"status": {"phase": phase}}, subresource="status")
+
+
+async def is_gone(w: World) -> bool:
+    try:
+        await w.admin.get(PODS, "pod", "default")
+    except NotFound:
+        return True
+    return False
+
+
+# Creation and binding
+
+
+@virtual
+async def test_a_new_pod_is_pending() -> None:
+    async with world() as w:
+        created = await w.admin.create(PODS, replace(new_pod(), status=replace(new_pod().status, phase="Running")))
+        assert (created.status.phase, created.status.qos_class) == ("Pending", "BestEffort")
+        assert created.metadata.generation == 1
+
+
+@virtual
+async def test_binding_puts_a_pod_on_a_node_once() -> None:
+    async with world() as w:
+        pod = await bound_pod(w)
+        assert pod.spec.node_name == "n1"
+        assert [(c.type, c.status, c.last_transition_time) for c in pod.status.conditions or ()] == [
+            ("PodScheduled", "True", NOW)
+        ]
+        assert pod.metadata.generation == 1
+        with pytest.raises(Conflict, match='pod pod is already assigned to node "n1"'):
+            await bind(w)
+
+
+@virtual
+async def test_bindings_that_are_refused() -> None:
+    async with world() as w:
+        created = await w.admin.create(PODS, new_pod(finalizers=("example.com/keep",)))
+        with pytest.raises(Invalid, match=r"target\.name"):
+            await bind(w, target={"name": ""})
+        with pytest.raises(Conflict, match="UID"):
+            await bind(w, metadata={"uid": "other"})
+        with pytest.raises(NotFound):
+            await bind(w, "absent")
+        with pytest.raises(NotFound):
+            await w.admin.create_subresource(NODES, "n1", "", "binding", {})
+        await w.admin.delete(PODS, "pod", "default")
+        with pytest.raises(Conflict, match="is being deleted"):
+            await bind(w, metadata={"uid": created.metadata.uid, "annotations": {"a": "b"}})
+
+
+@virtual
+async def test_a_binding_may_annotate() -> None:
+    async with world() as w:
+        await w.admin.create(PODS, new_pod(annotations={"own": "1"}))
+        await bind(w, metadata={"annotations": {"scheduler": "2"}})
+        pod = await w.admin.get(PODS, "pod", "default")
+        assert pod.metadata.annotations == {"own": "1", "scheduler": "2"}
+
+
+@virtual
+async def test_the_qos_class_stays_whatever_a_status_says() -> None:
+    async with world() as w:
+        await bound_pod(w)
+        status = {"status": {"phase": "Running", "qosClass": "Guaranteed"}}
+        reported = await w.admin.patch(PODS, "pod", "default", status, subresource="status")
+        assert (reported.status.phase, reported.status.qos_class) == ("Running", "BestEffort")
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ([{}], "BestEffort"),
+        ([{"requests": {"cpu": "0"}}], "BestEffort"),
+        ([{"requests": {"cpu": "1"}}], "Burstable"),
+        ([{"limits": {"cpu": "1"}}], "Burstable"),
+        ([{"limits": {"cpu": "1", "memory": "1Gi"}}], "Guaranteed"),
+        ([{"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"}}], "Guaranteed"),
+        ([{"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "500m"}}], "Burstable"),
+        ([{"limits": {"cpu": "1", "memory": "1Gi"}}, {}], "Burstable"),
+        ([{"limits": {"example.com/gpu": "1"}}], "BestEffort"),
+    ],
+)
+def test_qos_classes(resources: list[dict[str, dict[str, Any]]], expected: str) -> None:
+    containers = tuple(
+        Container(name=f"c{index}", resources=ResourceRequirements(**amounts))
+        for index, amounts in enumerate(resources)
+    )
+    assert qos_class(PodSpec(containers=containers)) == expected
+
+
+# At most once: when a pod may go
+
+
+@virtual
+async def test_an_unbound_pod_goes_at_once() -> None:
+    async with world() as w:
+        await w.admin.create(PODS, new_pod())
+        await w.admin.delete(PODS, "pod", "default")
+        assert await is_gone(w)
+
+
+@pytest.mark.parametrize("confirmer", [AGENT, NODEPLANE])
+def test_a_bound_pod_goes_when_its_node_says_that_it_stopped(confirmer: User) -> None:
+    @virtual
+    async def scenario() -> None:
+        async with world() as w:
+            await bound_pod(w)
+            deleted = await w.parts.api.delete(w.context(), PODS, "default", "pod", DeleteOptions())
+            assert not deleted.done
+            metadata = deleted.stored.obj.metadata
+            assert metadata.deletion_grace_period_seconds == 30
+            assert metadata.deletion_timestamp is not None
+            assert (metadata.deletion_timestamp - NOW).total_seconds() == 30
+            confirmed = await w.parts.api.delete(w.context(NODEPLANE), PODS, "default", "pod", AT_ONCE)
+            assert confirmed.done
+            assert await is_gone(w)
+
+    scenario()
+
+
+@virtual
+async def test_nobody_else_can_remove_a_bound_pod() -> None:
+    async with world() as w:
+        await bound_pod(w)
+        for _ in range(2):
+            await w.admin.delete(PODS, "pod", "default", options=AT_ONCE)
+            pod = await w.admin.get(PODS, "pod", "default")
+            assert pod.metadata.deletion_grace_period_seconds == 1
+        await w.admin.patch(PODS, "pod", "default", {"metadata": {"labels": {"a": "b"}}})
+        assert not await is_gone(w)
+
+
+@virtual
+async def test_a_grace_period_can_only_shrink() -> None:
+    async with world() as w:
+        await bound_pod(w, spec={"termination_grace_period_seconds": 60})
+        for requested, expected in ((None, 60), (20, 20), (40, 20), (5, 5)):
+            await w.admin.delete(PODS, "pod", "default", options=DeleteOptions(grace_period_seconds=requested))
+            metadata = (await w.admin.get(PODS, "pod", "default")).metadata
+            assert metadata.deletion_grace_period_seconds == expected
+            assert metadata.deletion_timestamp is not None
+            assert (metadata.deletion_timestamp - NOW).total_seconds() == expected
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_finished_pod_goes_at_once(phase: str) -> None:
+    @virtual
+    async def scenario() -> None:
+        async with world() as w:
+            await bound_pod(w)
+            await report(w, phase)
+            await w.admin.delete(PODS, "pod", "default")
+            assert await is_gone(w)
+
+    scenario()
+
+
+@virtual
+async def test_the_pods_of_a_node_that_is_gone_may_go() -> None:
+    async with world() as w:
+        await bound_pod(w)
+        await w.admin.delete(PODS, "pod", "default")
+        assert not await is_gone(w)
+        await w.admin.delete(NODES, "n1")
+        await w.admin.delete(PODS, "pod", "default", options=AT_ONCE)
+        assert await is_gone(w)
+
+
+@virtual
+async def test_a_confirmed_pod_still_waits_for_its_finalizers() -> None:
+    async with world() as w:
+        await bound_pod(w, finalizers=("example.com/keep",))
+        await w.admin.delete(PODS, "pod", "default")
+        await w.client(NODEPLANE).delete(PODS, "pod", "default", options=AT_ONCE)
+        assert not await is_gone(w)
+        await w.admin.patch(PODS, "pod", "default", {"metadata": {"finalizers": None}})
+        assert await is_gone(w)
+
+
+@virtual
+async def test_a_pod_without_finalizers_still_waits_for_its_node() -> None:
+    async with world() as w:
+        await bound_pod(w, finalizers=("example.com/keep",))
+        await w.admin.delete(PODS, "pod", "default", options=AT_ONCE)
+        await w.admin.patch(PODS, "pod", "default", {"metadata": {"finalizers": None}})
+        assert not await is_gone(w)
+
+
+# Eviction
+
+
+@virtual
+async def test_an_eviction_is_a_delete_with_its_options() -> None:
+    async with world() as w:
+        await bound_pod(w)
+        eviction = {"metadata": {"name": "pod"}, "deleteOptions": {"gracePeriodSeconds": 7}}
+        await w.parts.api.create_subresource(
+            w.context(), PODS, "default", "pod", "eviction", eviction, WriteOptions(dry_run=True)
+        )
+        assert (await w.admin.get(PODS, "pod", "default")).metadata.deletion_timestamp is None
+        await w.admin.create_subresource(PODS, "pod", "default", "eviction", eviction)
+        assert (await w.admin.get(PODS, "pod", "default")).metadata.deletion_grace_period_seconds == 7
+        with pytest.raises(BadRequest):
+            await w.admin.create_subresource(PODS, "pod", "default", "eviction", {"metadata": {"name": "other"}})
