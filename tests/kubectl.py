@@ -39,8 +39,12 @@ class Kubectl:
             stderr=asyncio.subprocess.PIPE,
             env=self._environment(kubeconfig),
         )
-        async with asyncio.timeout(RUN_TIMEOUT_S):
-            out, err = await process.communicate(stdin.encode())
+        try:
+            async with asyncio.timeout(RUN_TIMEOUT_S):
+                out, err = await process.communicate(stdin.encode())
+        except TimeoutError:
+            process.kill()
+            raise AssertionError(f"{self.name} {' '.join(arguments)}: no end after {RUN_TIMEOUT_S} s") from None
         failed = process.returncode != 0
         assert not (check and failed), f"{self.name} {' '.join(arguments)}: {err.decode()}{out.decode()}"
         return out.decode() + (err.decode() if failed else "")

@@ -52,7 +52,7 @@ def encode(protocol: ChannelProtocol, frame: Frame) -> bytes | str | None:
     """The message of a frame; None when the protocol has nothing to say of it."""
     data = frame.data
     if frame.channel is Channel.ERROR and not protocol.status_errors:
-        data = _plain_error(data)
+        data = plain_error(data)
         if not data:
             return None
     if protocol.base64:
@@ -60,7 +60,8 @@ def encode(protocol: ChannelProtocol, frame: Frame) -> bytes | str | None:
     return bytes((frame.channel,)) + data
 
 
-def _plain_error(status: bytes) -> bytes:
+def plain_error(status: bytes) -> bytes:
+    """What protocols before v4 say of how a command ended: nothing of a success, else the message."""
     plain = msgspec.json.decode(status)
     return b"" if plain.get("status") == "Success" else str(plain.get("message", "")).encode()
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from aiohttp import WSMsgType, web
 from aiohttp.web import StreamResponse
 
-from controlplane.apiserver import channels
+from controlplane.apiserver import channels, spdy_wire
 from controlplane.apiserver.call import Call
 from controlplane.apiserver.channels import ChannelProtocol
 from controlplane.apiserver.pods import ContainerTarget, PodLookup
@@ -49,7 +49,9 @@ class RemoteCommands:
         upgrade = call.request.headers.get("Upgrade", "").lower()
         if upgrade == "websocket":
             return await self._websocket(call, target.node, request)
-        raise BadRequest("exec needs an upgrade of the connection to websocket")
+        if upgrade == "spdy/3.1":
+            return await self._spdy(call, target.node, request)
+        raise BadRequest("exec needs an upgrade of the connection to websocket or SPDY/3.1")
 
     async def _websocket(self, call: Call, node: str, request: ExecRequest) -> StreamResponse:
         protocol = channels.choose(call.request.headers.get("Sec-WebSocket-Protocol", ""))
@@ -62,6 +64,14 @@ class RemoteCommands:
             await pump(wire, stream)
         await socket.close()
         return socket
+
+    async def _spdy(self, call: Call, node: str, request: ExecRequest) -> StreamResponse:
+        protocol = spdy_wire.choose(call.request.headers.getall("X-Stream-Protocol-Version", []))
+        async with self._streams.exec(node, request) as stream, spdy_wire.take_over(call.request, protocol) as wire:
+            await wire.open(request)
+            await pump(wire, stream)
+            await wire.finish()
+        return StreamResponse()
 
 
 class WebSocketWire:

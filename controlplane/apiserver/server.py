@@ -50,6 +50,7 @@ class ApiServer:
         """`checks` are what /readyz and /healthz ask."""
         self.started = asyncio.Event()
         self.addresses: list[tuple[str, int]] = []
+        self._server: web.Server | None = None
         self._settings = settings
         self._token_user = token_user
         self._checks = checks
@@ -59,7 +60,7 @@ class ApiServer:
         self._non_resources = NonResources(api, kinds)
 
     async def serve(self) -> None:
-        server = web.Server(self._handle, handler_cancellation=True, access_log=None)
+        server = self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=self._settings.shutdown_timeout_s)
         await runner.setup()
         try:
@@ -72,6 +73,11 @@ class ApiServer:
             for transport in transports:
                 if transport is not None:
                     transport.abort()  # an idle client would let the TLS close wait for 30 s
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._server.connections) if self._server is not None else 0
 
     async def _listen(self, runner: web.ServerRunner) -> None:
         context = server_tls(self._settings.tls)
@@ -94,7 +100,7 @@ class ApiServer:
         except TimeoutError:
             return error_response(Timeout(f"no answer within {self._settings.request_timeout_s:g} s"))
         except OSError:
-            raise
+            return _gone(request)
         except Exception:
             log.exception("request_failed", method=request.method, path=request.raw_path)
             return error_response(InternalError("an error inside the server; its log says more"))
@@ -115,6 +121,13 @@ class ApiServer:
             return await self._non_resources.serve(request, context, parts)
         wanted = negotiate(request.headers.get("Accept", ""))
         return await self._resources.serve(request, context, resource, query, wanted, warnings)
+
+
+def _gone(request: BaseRequest) -> StreamResponse:
+    """For a connection that broke, or that we break since its stream cannot be completed: it gets no answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return StreamResponse()
 
 
 def server_tls(files: TlsFiles) -> ssl.SSLContext:

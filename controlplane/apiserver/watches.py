@@ -126,8 +126,6 @@ class Watches:
             async with asyncio.timeout(self._settings.slow_watcher_timeout_s):
                 await request.writer.drain()
         except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
             raise SlowWatcher("the watcher does not read") from None
 
 

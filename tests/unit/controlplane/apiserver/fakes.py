@@ -1,6 +1,7 @@
 """An `Api` over a dict and node streams from a list, for tests of the HTTP layer alone."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -179,10 +180,12 @@ class FakeApi:
 
 
 class FakeExec:
-    """Echoes stdin to stdout until `exit`, then succeeds; keeps what it got."""
+    """Echoes stdin to stdout until its end or `exit`, then exits with `exit_code`; keeps what it got. Without stdin it
+    ends at once."""
 
-    def __init__(self, request: ExecRequest) -> None:
+    def __init__(self, request: ExecRequest, exit_code: int) -> None:
         self.request = request
+        self._exit_code = exit_code
         self.received: list[Frame] = []
         self._output: asyncio.Queue[Frame] = asyncio.Queue()
 
@@ -191,30 +194,44 @@ class FakeExec:
         if frame.channel is Channel.STDIN and frame.data.strip() != b"exit":
             self._output.put_nowait(Frame(Channel.STDOUT, frame.data))
         elif frame.channel is not Channel.RESIZE:
-            self._output.put_nowait(Frame(Channel.ERROR, b'{"metadata":{},"status":"Success"}'))
+            self._output.put_nowait(self._end())
 
     def __aiter__(self) -> AsyncIterator[Frame]:
         return self._frames()
 
     async def _frames(self) -> AsyncIterator[Frame]:
         yield Frame(Channel.STDERR, b"ready\n")
-        while True:
+        while self.request.stdin:
             frame = await self._output.get()
             yield frame
             if frame.channel is Channel.ERROR:
                 return
+        yield self._end()
+
+    def _end(self) -> Frame:
+        if not self._exit_code:
+            return Frame(Channel.ERROR, b'{"metadata":{},"status":"Success"}')
+        status = {
+            "metadata": {},
+            "status": "Failure",
+            "reason": "NonZeroExitCode",
+            "message": f"command terminated with non-zero exit code: exit status {self._exit_code}",
+            "details": {"causes": [{"reason": "ExitCode", "message": str(self._exit_code)}]},
+        }
+        return Frame(Channel.ERROR, json.dumps(status).encode())
 
 
 class FakeStreams:
     def __init__(self) -> None:
         self.log_chunks: list[bytes] = []
+        self.exit_code = 0
         self.log_requests: list[tuple[str, LogRequest]] = []
         self.execs: list[FakeExec] = []
         self.ended = asyncio.Event()
 
     @asynccontextmanager
     async def exec(self, node: str, request: ExecRequest) -> AsyncIterator[FakeExec]:
-        self.execs.append(FakeExec(request))
+        self.execs.append(FakeExec(request, self.exit_code))
         try:
             yield self.execs[-1]
         finally:
