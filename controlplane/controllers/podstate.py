@@ -1,4 +1,4 @@
-"""What controllers ask of a pod: where is it, is it active, ready, available? Pure (kubernetes pkg/api/v1/pod/util.go)."""
+"""What controllers ask of a pod: where is it, is it active, ready, available? Pure (pkg/api/v1/pod/util.go)."""
 
 from datetime import datetime, timedelta
 

@@ -102,7 +102,7 @@ def proportional_sizes(deployment: Deployment, new: ReplicaSet | None, old: Sequ
 
 
 def _shared(deployment: Deployment, active: Sequence[ReplicaSet]) -> Sizes:
-    """Rounding leftovers go to the largest set (sync.go, scale)."""
+    """Leftovers of rounding go to the largest set (sync.go, scale)."""
     allowed = wanted(deployment) + max_surge(deployment) if wanted(deployment) else 0
     to_add = allowed - sum(map(size, active))
     newest_first = sorted(active, key=age_order, reverse=to_add > 0)
@@ -116,9 +116,10 @@ def _shared(deployment: Deployment, active: Sequence[ReplicaSet]) -> Sizes:
             share = 0
         sizes[each.metadata.name] = size(each) + share
         added += share
-    if in_order:
-        largest = in_order[0].metadata.name
-        sizes[largest] = max(0, sizes[largest] + to_add - added)
+    for each in in_order:
+        rounded = sizes[each.metadata.name]
+        sizes[each.metadata.name] = max(0, rounded + to_add - added)
+        added += sizes[each.metadata.name] - rounded
     return sizes
 
 
