@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local import nodes, processes
-from deploy.local.spec import ClusterError, ClusterSpec
+from deploy.local.spec import ClusterError, ClusterSpec, Node
 from orch import kubeconfig
 from orch.cli.connection import Connection
 from orch.errors import OrchError
@@ -48,12 +48,18 @@ def wait_for_nodes(spec: ClusterSpec, timeout_s: float, say: Callable[[str], Non
             said = line
         if not waited_for:
             return
-        if time.monotonic() >= deadline:
-            name = waited_for[0].name
-            last = processes.last_line(nodes.log_of(spec, waited_for[0]))
-            raise ClusterError(f"{name} is not Ready after {timeout_s:g} s: its agent said last: {last}")
         processes.reap()
+        for node in waited_for:
+            _give_up_if_dead(spec, node, time.monotonic() >= deadline)
         time.sleep(POLL_S)
+
+
+def _give_up_if_dead(spec: ClusterSpec, node: Node, too_late: bool) -> None:
+    """Raises ClusterError when there is no point in waiting for this node."""
+    ended = nodes.find(spec, node).agent is None
+    if ended or too_late:
+        what = "its agent has ended" if ended else "waited long enough"
+        raise ClusterError(f"{node.name} is not Ready, {what}: {processes.last_line(nodes.log_of(spec, node))}")
 
 
 def _ready_nodes(api: Connection) -> set[str]:
