@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from controlplane.apiserver.admission.namespaces import NamespaceLifecycle
 from controlplane.apiserver.admission.plugin import Admission
 from controlplane.apiserver.admission.pods import PodDefaults
+from controlplane.apiserver.admission.unsupported import UnsupportedFields
 from controlplane.apiserver.authz import SystemAuthorizer
 from controlplane.apiserver.chain import Chain
 from controlplane.registry.allocator import cluster_ip_pool, node_port_pool
@@ -75,7 +76,7 @@ def build_api(backend: Backend, kinds: KindTable, clock: Clock, ids: Ids, settin
         lister=Lister(cache, backend, object_format),
         cache=cache,
         authorizer=SystemAuthorizer(lambda namespace, name: _node_of_pod(cache, namespace, name)),
-        admission=Admission([namespaces, PodDefaults(cache, settings.failing_node_toleration_s)]),
+        admission=Admission([namespaces, UnsupportedFields(), PodDefaults(cache, settings.failing_node_toleration_s)]),
         clock=clock,
     )
     return ApiParts(api, cache)

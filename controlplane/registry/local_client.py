@@ -125,7 +125,7 @@ class LocalClient:
         return RequestContext(self._user, self._ids.suffix(REQUEST_ID_CHARS), self._warn)
 
     def _warn(self, message: str) -> None:
-        log.warning("api_warning", user=self._user.name, warning=message)
+        log.debug("api_warning", user=self._user.name, warning=message)
 
 
 async def _single_events(batches: AsyncIterator[Sequence[StoredEvent[T]]]) -> AsyncGenerator[WatchEvent[T], None]:

@@ -14,6 +14,9 @@ from orch.errors import BadRequest, Expired, Invalid, Timeout
 from tests.sim.virtual_loop import virtual
 from tests.unit.controlplane.world import World, new_node, new_pod, take, world
 
+TOKEN = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhL2IifQ"
+"""Of revision 1, behind a/b."""
+
 
 async def create(w: World, *names: str, **meta: Any) -> int:
     for name in names:
@@ -116,7 +119,7 @@ async def test_the_future_and_the_forgotten() -> None:
         ({"resource_version": "0", "resource_version_match": "Exact"}, Invalid),
         ({"continue_token": "nonsense"}, BadRequest),
         ({"continue_token": "e30"}, BadRequest),
-        ({"continue_token": "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhL2IifQ", "resource_version": "5"}, BadRequest),
+        ({"continue_token": TOKEN, "resource_version": "5"}, BadRequest),
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense(options: dict[str, str], refusal: type[Exception]) -> None:
