@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pytest
 
+from nodeagent.runtime.fake import FakeRuntime, Program
 from nodeagent.runtime.interface import (
     ContainerConfig,
     ContainerExited,
@@ -22,6 +23,7 @@ from nodeagent.runtime.interface import (
     SandboxConfig,
     SandboxState,
 )
+from orch.kit.clock import SystemClock
 from tests.runtime_lab import RuntimeLab, runtime_lab
 
 STEP_TIMEOUT_S = 20
@@ -36,7 +38,7 @@ class Harness(Protocol):
     def sandbox(self) -> SandboxConfig: ...
 
     def sleeper(self, sandbox: SandboxConfig, attempt: int = 0) -> ContainerConfig:
-        """Runs until it is told to stop, then ends with exit code 0."""
+        """Runs until it is told to stop, then ends with exit code 143, as SIGTERM does."""
 
     def stubborn(self, sandbox: SandboxConfig) -> ContainerConfig:
         """Runs and ignores its stop signal."""
@@ -57,7 +59,7 @@ class CrunHarness:
         return self._lab.sandbox()
 
     def sleeper(self, sandbox: SandboxConfig, attempt: int = 0) -> ContainerConfig:
-        return self._shell(sandbox, "trap 'exit 0' TERM; while :; do sleep 0.05; done", attempt)
+        return self._shell(sandbox, "trap 'exit 143' TERM; while :; do sleep 0.05; done", attempt)
 
     def stubborn(self, sandbox: SandboxConfig) -> ContainerConfig:
         return self._shell(sandbox, "trap '' TERM; while :; do sleep 0.05; done")
@@ -76,14 +78,52 @@ class CrunHarness:
         )
 
 
+class FakeHarness:
+    def __init__(self) -> None:
+        self._runtime = FakeRuntime(SystemClock(), _program)
+        self._pods = 0
+
+    @property
+    def runtime(self) -> Runtime:
+        return self._runtime
+
+    def sandbox(self) -> SandboxConfig:
+        self._pods += 1
+        uid = f"pod-{self._pods}"
+        return SandboxConfig(uid, "default", uid, uid, cgroup_parent=uid, log_directory="")
+
+    def sleeper(self, sandbox: SandboxConfig, attempt: int = 0) -> ContainerConfig:
+        return ContainerConfig(sandbox.pod_uid, "main", attempt, "sha256:image", command=("sleeper",))
+
+    def stubborn(self, sandbox: SandboxConfig) -> ContainerConfig:
+        return ContainerConfig(sandbox.pod_uid, "main", 0, "sha256:image", command=("stubborn",))
+
+    def exiting(self, sandbox: SandboxConfig, exit_code: int) -> ContainerConfig:
+        return ContainerConfig(sandbox.pod_uid, "main", 0, "sha256:image", command=("exiting", str(exit_code)))
+
+
+def _program(config: ContainerConfig) -> Program:
+    match config.command:
+        case ("exiting", exit_code):
+            return Program(runs_s=0.01, exit_code=int(exit_code))
+        case ("stubborn",):
+            return Program(stop_s=STEP_TIMEOUT_S)
+        case _:
+            return Program()
+
+
 @pytest.fixture(scope="module")
 def lab() -> Iterator[RuntimeLab]:
     with runtime_lab("contract") as made:
         yield made
 
 
-@pytest.fixture(params=["crun"])
-async def harness(lab: RuntimeLab) -> AsyncIterator[Harness]:
+@pytest.fixture(params=["fake", "crun"])
+async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    if request.param == "fake":
+        yield FakeHarness()
+        return
+    lab: RuntimeLab = request.getfixturevalue("lab")
     image = await lab.busybox()
     async with lab.runtime() as runtime:
         yield CrunHarness(lab, runtime, image.id)
@@ -199,7 +239,7 @@ async def test_stop_lets_the_container_end_in_peace(harness: Harness) -> None:
     await asyncio.sleep(0.1)
     await harness.runtime.stop_container(container_id, grace_s=STEP_TIMEOUT_S)
     status = await harness.runtime.container_status(container_id)
-    assert (status.state, status.exit_code) == (ContainerState.EXITED, 0)
+    assert (status.state, status.exit_code) == (ContainerState.EXITED, 143)
     await harness.runtime.stop_container(container_id, grace_s=STEP_TIMEOUT_S)
 
 
@@ -249,7 +289,7 @@ async def test_removing_the_sandbox_removes_its_containers(harness: Harness) -> 
 
 async def test_no_container_without_a_ready_sandbox(harness: Harness) -> None:
     sandbox = harness.sandbox()
-    with pytest.raises(NoSuchContainer):
+    with pytest.raises(RuntimeFault):
         await harness.runtime.create_container(harness.sleeper(sandbox))
     await harness.runtime.run_pod_sandbox(sandbox)
     await harness.runtime.stop_pod_sandbox(sandbox.pod_uid)

@@ -152,9 +152,9 @@ async def test_fields_that_nothing_acts_on_are_named_once() -> None:
     async with world() as w:
         warnings: list[str] = []
         context = w.context(warnings=warnings)
-        pod = new_pod(spec={"host_users": False})
+        pod = new_pod(spec={"runtime_class_name": "vm"})
         created = await w.parts.api.create(context, PODS, "default", pod, WriteOptions())
-        assert warnings == ["spec.hostUsers: is not supported: containers of the pod do not start"]
+        assert warnings == ["spec.runtimeClassName: is not supported: containers of the pod do not start"]
         labelled = replace(created.obj, metadata=replace(created.obj.metadata, labels={"a": "b"}))
         await w.parts.api.update(context, PODS, "default", "pod", labelled, WriteOptions())
         assert len(warnings) == 1
