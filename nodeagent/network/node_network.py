@@ -18,7 +18,6 @@ from nodeagent.network.dns.forward import Forwarder
 from nodeagent.network.dns.records import ClusterRecords
 from nodeagent.network.dns.server import DnsServer, DnsSockets, bind_sockets
 from nodeagent.network.link_watch import LinkWatch
-from nodeagent.network.netns import in_thread
 from nodeagent.network.node_links import NodeNetworkConfig, prepare, reconcile
 from nodeagent.network.overlay import peers, pod_range
 from nodeagent.network.pod import RoutedPodNetwork
@@ -32,6 +31,7 @@ from orch.api.node import Node
 from orch.api.service import Service
 from orch.errors import OrchError
 from orch.kit.tasks import forever
+from orch.kit.threads import in_thread
 
 log = structlog.get_logger(__name__)
 

@@ -20,8 +20,9 @@ import structlog
 
 from nodeagent.network.addresses import PodAddresses
 from nodeagent.network.errors import NetworkFault
-from nodeagent.network.netns import enter_netns, in_thread
+from nodeagent.network.netns import enter_netns
 from nodeagent.network.rtnetlink import SCOPE_LINK, Neighbour, Route, RtNetlink
+from orch.kit.threads import in_thread
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import structlog
 
 from nodeagent.network.conntrack import delete_flow, open_conntrack, stale_flows, udp_flows
-from nodeagent.network.netns import in_thread
 from nodeagent.network.rtnetlink import RtNetlink
 from nodeagent.network.services.affinity import LIST_AFFINITY, forget, parse_affinity
 from nodeagent.network.services.compile import Backend, Frontend
@@ -25,6 +24,7 @@ from nodeagent.network.services.ruleset import (
     incremental,
 )
 from nodeagent.network.services.table import Change, Elements, ServiceTable
+from orch.kit.threads import in_thread
 
 log = structlog.get_logger(__name__)
 
