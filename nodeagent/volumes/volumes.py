@@ -1,0 +1,173 @@
+"""Makes the volumes of pods on this node, keeps their files up to date, and removes every trace of them.
+
+Every step may be repeated. What the agent cannot honour is a ConfigError for the containers that mount it; what is
+missing now is a VolumeFault, and is tried again.
+"""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from nodeagent.container_config import NodeFacts
+from nodeagent.environment import ConfigError, Downward, Inputs, expand, variables
+from nodeagent.runtime import syscalls
+from nodeagent.runtime.interface import Mount
+from nodeagent.volumes.atomic_writer import write_payload
+from nodeagent.volumes.errors import VolumeFault
+from nodeagent.volumes.folders import Folders
+from nodeagent.volumes.host_path import check_host_path
+from nodeagent.volumes.payload import Source
+from nodeagent.volumes.plan import Files, HostPath, Plan, Scratch, plan_volume, unsupported_field
+from nodeagent.volumes.pod_files import PodDns, hostname_of, hosts_file, resolv_conf_file
+from nodeagent.volumes.removal import remove_tree
+from nodeagent.volumes.sub_path import bind_sub_path
+from orch.api.pod.container import Container, VolumeMount
+from orch.api.pod.spec import Pod
+from orch.api.pod.volume import Volume
+from orch.kit.threads import in_thread
+
+log = structlog.get_logger(__name__)
+
+SCRATCH_MODE = 0o777
+SCRATCH_GROUP_MODE = 0o2777
+"""With an fsGroup: what is made inside belongs to the group."""
+POD_FILE_MODE = 0o644
+PRIVATE_MODE = 0o700
+"""Of the folders above the volumes: nobody but root gets in by this way."""
+NODE_HOSTS = Path("/etc/hosts")
+
+
+class Volumes:
+    """Implements the agent's `PodVolumes`. `run_dir` is on tmpfs."""
+
+    def __init__(self, state_dir: Path, run_dir: Path, inputs: Inputs, node: NodeFacts, dns: PodDns) -> None:
+        self._folders = Folders(state_dir / "pod-volumes", run_dir / "pod-volumes")
+        self._inputs = inputs
+        self._node = node
+        self._dns = dns
+        for folder in (self._folders.disk, self._folders.memory):
+            folder.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
+
+    async def prepare(self, pod: Pod) -> None:
+        """Makes all volumes of the pod, or brings them up to date. Raises VolumeFault after all that could be done."""
+        await in_thread(lambda: self._prepare(pod))
+
+    def mounts(self, pod: Pod, container: Container, pod_ip: str) -> tuple[Mount, ...]:
+        """For a container of a prepared pod. Raises ConfigError."""
+        own = [self._mount(pod, container, index, pod_ip) for index in range(len(container.volume_mounts or ()))]
+        taken = {mount.container_path.rstrip("/") for mount in own}
+        files = self._pod_files(pod, container, pod_ip)
+        return (*own, *(mount for mount in files if mount.container_path not in taken))
+
+    async def remove(self, pod_uid: str) -> None:
+        """Raises VolumeFault when something stays mounted. No error when there is nothing."""
+        for folder in self._folders.of_pod(pod_uid):
+            await in_thread(partial(remove_tree, folder))
+
+    async def known(self) -> tuple[str, ...]:
+        """Uids of the pods that have something here."""
+        folders = (self._folders.disk, self._folders.memory)
+        return tuple(sorted({name for folder in folders for name in os.listdir(folder)}))
+
+    def _prepare(self, pod: Pod) -> None:
+        downward = Downward(self._node.name, self._node.address, "", self._node.allocatable)
+        source = Source(pod, self._inputs, downward)
+        faults = []
+        for volume in pod.spec.volumes or ():
+            if unsupported_field(volume):
+                continue  # the containers that mount it say so
+            try:
+                self._make(pod.metadata.uid, volume, plan_volume(volume, source, self._node.memory_bytes))
+            except VolumeFault as fault:
+                faults.append(f'MountVolume.SetUp failed for volume "{volume.name}" : {fault}')
+        if faults:
+            raise VolumeFault("; ".join(faults))
+
+    def _make(self, pod_uid: str, volume: Volume, plan: Plan) -> None:
+        folder = self._folders.volume(pod_uid, volume)
+        try:
+            match plan:
+                case HostPath(path, kind):
+                    check_host_path(path, kind)
+                case Scratch():
+                    _make_scratch(folder, plan)
+                case Files(files, group):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    if write_payload(folder, files, group):
+                        log.info("volume_written", pod_uid=pod_uid, volume=volume.name, files=len(files))
+        except OSError as error:
+            raise VolumeFault(f"{error.filename or folder}: {error.strerror}") from error
+
+    def _mount(self, pod: Pod, container: Container, index: int, pod_ip: str) -> Mount:
+        mount = (container.volume_mounts or ())[index]
+        volume = next((found for found in pod.spec.volumes or () if found.name == mount.name), None)
+        if volume is None:
+            raise ConfigError(f'volumeMounts[{index}] names volume "{mount.name}", which the pod does not have')
+        refused = unsupported_field(volume)
+        if mount.recursive_read_only == "Enabled":
+            refused = f"spec.containers[{container.name}].volumeMounts[{index}].recursiveReadOnly"
+        if refused:
+            raise ConfigError(f"{refused} is not supported by this node")
+        source = self._folders.volume(pod.metadata.uid, volume)
+        sub_path = self._sub_path(pod, container, mount, pod_ip)
+        if sub_path:
+            source = self._bind_sub_path(pod, container, index, source, sub_path)
+        writable = volume.empty_dir is not None or volume.host_path is not None
+        return Mount(
+            host_path=str(source),
+            container_path=mount.mount_path,
+            read_only=bool(mount.read_only) or not writable,
+            propagation=mount.mount_propagation or "None",
+        )
+
+    def _sub_path(self, pod: Pod, container: Container, mount: VolumeMount, pod_ip: str) -> str:
+        if not mount.sub_path_expr:
+            return mount.sub_path or ""
+        downward = Downward(self._node.name, self._node.address, pod_ip, self._node.allocatable)
+        expanded = expand(mount.sub_path_expr, variables(pod, container, self._inputs, downward))
+        if "$(" in expanded:
+            raise ConfigError(f"subPathExpr {mount.sub_path_expr!r} names a variable that the container does not have")
+        return expanded
+
+    def _bind_sub_path(self, pod: Pod, container: Container, index: int, volume: Path, sub_path: str) -> Path:
+        target = self._folders.sub_path(pod.metadata.uid, container.name, index)
+        try:
+            bind_sub_path(volume, sub_path, target)
+        except OSError as error:
+            raise ConfigError(f"failed to prepare subPath {sub_path!r} of volume {volume.name}: {error}") from error
+        return target
+
+    def _pod_files(self, pod: Pod, container: Container, pod_ip: str) -> list[Mount]:
+        domain, node = self._dns.domain, self._node.name
+        node_hosts = NODE_HOSTS.read_text() if pod.spec.host_network and NODE_HOSTS.exists() else ""
+        texts = {
+            "hosts": hosts_file(pod, pod_ip, domain, node, node_hosts),
+            "hostname": hostname_of(pod, node) + "\n",
+            "resolv.conf": resolv_conf_file(pod, self._dns),
+        }
+        context = container.security_context
+        read_only = bool(context and context.read_only_root_filesystem)
+        paths = {name: self._folders.pod_file(pod.metadata.uid, name) for name in texts}
+        for name, text in texts.items():
+            _write_in_place(paths[name], text)
+        return [Mount(str(path), f"/etc/{name}", read_only) for name, path in paths.items()]
+
+
+def _make_scratch(folder: Path, plan: Scratch) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if plan.memory_bytes is not None and not os.path.ismount(folder):
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
+        syscalls.mount("tmpfs", str(folder), "tmpfs", flags, f"size={plan.memory_bytes},mode=0777")
+    if plan.group is not None:
+        os.chown(folder, -1, plan.group)
+    folder.chmod(SCRATCH_MODE if plan.group is None else SCRATCH_GROUP_MODE)
+
+
+def _write_in_place(path: Path, text: str) -> None:
+    """The file that containers have mounted is this one: it is rewritten, not replaced."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+        path.chmod(POD_FILE_MODE)

@@ -1,0 +1,231 @@
+"""Volumes as the agent makes them: real tmpfs mounts, bind mounts of sub paths, removal."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nodeagent.container_config import NodeFacts
+from nodeagent.environment import ConfigError
+from nodeagent.network.dns.resolv_conf import ResolvConf
+from nodeagent.volumes.errors import VolumeFault
+from nodeagent.volumes.pod_files import PodDns
+from nodeagent.volumes.removal import mounts_below, unmount_below
+from nodeagent.volumes.volumes import Volumes
+from orch.api.configmap import ConfigMap
+from orch.api.meta import ObjectMeta
+from orch.api.pod.container import Container, EnvVar, VolumeMount
+from orch.api.pod.security import PodSecurityContext
+from orch.api.pod.spec import Pod, PodSpec
+from orch.api.pod.volume import (
+    ConfigMapVolumeSource,
+    EmptyDirVolumeSource,
+    HostPathVolumeSource,
+    NFSVolumeSource,
+    SecretVolumeSource,
+    Volume,
+)
+from orch.api.secret import Secret
+from orch.api.service import Service
+
+NODE = NodeFacts("node-1", "192.168.77.1", {"cpu": "2", "memory": "1Gi"}, 1 << 30)
+DNS = PodDns("10.96.0.10", "cluster.local", ResolvConf())
+
+
+class Objects:
+    def __init__(self) -> None:
+        self.config_maps: dict[str, ConfigMap] = {}
+
+    def config_map(self, namespace: str, name: str) -> ConfigMap | None:
+        return self.config_maps.get(name)
+
+    def secret(self, namespace: str, name: str) -> Secret | None:
+        return Secret(data={"key": b"s3"}) if name == "keys" else None
+
+    def services(self, namespace: str) -> tuple[Service, ...]:
+        return ()
+
+
+@pytest.fixture
+def objects() -> Objects:
+    return Objects()
+
+
+@pytest.fixture
+def volumes(tmp_path: Path, objects: Objects) -> Iterator[Volumes]:
+    yield Volumes(tmp_path / "state", tmp_path / "run", objects, NODE, DNS)
+    unmount_below(tmp_path)
+
+
+def pod(*volumes: Volume, mounts: tuple[VolumeMount, ...] = (), **spec: object) -> Pod:
+    container = Container(name="main", volume_mounts=mounts, env=(EnvVar(name="WHO", value="me"),))
+    made = PodSpec(containers=(container,), volumes=volumes, **spec)  # type: ignore[arg-type]
+    return Pod(metadata=ObjectMeta(namespace="shop", name="web", uid="u-1"), spec=made)
+
+
+def paths(volumes: Volumes, made: Pod) -> dict[str, Path]:
+    found = volumes.mounts(made, made.spec.containers[0], "10.244.1.5")
+    return {mount.container_path: Path(mount.host_path) for mount in found}
+
+
+async def test_an_empty_dir_in_memory_has_its_size_and_nobody_elses(volumes: Volumes) -> None:
+    made = pod(
+        Volume(name="v", empty_dir=EmptyDirVolumeSource(medium="Memory", size_limit="1Mi")),
+        mounts=(VolumeMount(name="v", mount_path="/v"),),
+    )
+    await volumes.prepare(made)
+    await volumes.prepare(made)
+    folder = paths(volumes, made)["/v"]
+    assert folder.stat().st_mode & 0o7777 == 0o777
+    with pytest.raises(OSError, match="No space left"):
+        (folder / "big").write_bytes(b"x" * (2 << 20))
+    assert len(mounts_below(folder.parent)) == 1
+
+
+async def test_removal_leaves_nothing_and_keeps_what_is_not_the_pods(volumes: Volumes, tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    host.mkdir()
+    (host / "keep").write_text("mine")
+    made = pod(
+        Volume(name="m", empty_dir=EmptyDirVolumeSource(medium="Memory")),
+        Volume(name="d", empty_dir=EmptyDirVolumeSource()),
+        Volume(name="h", host_path=HostPathVolumeSource(path=str(host))),
+        mounts=(
+            VolumeMount(name="m", mount_path="/m", sub_path="part"),
+            VolumeMount(name="d", mount_path="/d"),
+            VolumeMount(name="h", mount_path="/h", sub_path="."),
+        ),
+    )
+    await volumes.prepare(made)
+    found = paths(volumes, made)
+    (found["/d"] / "file").write_text("x")
+    assert (found["/h"] / "keep").read_text() == "mine"
+    assert await volumes.known() == ("u-1",)
+    await volumes.remove("u-1")
+    await volumes.remove("u-1")
+    assert await volumes.known() == ()
+    assert mounts_below(tmp_path) == []
+    assert (host / "keep").read_text() == "mine"
+
+
+async def test_a_changed_config_map_is_seen_in_the_mounted_folder(volumes: Volumes, objects: Objects) -> None:
+    made = pod(
+        Volume(name="c", config_map=ConfigMapVolumeSource(name="settings")),
+        mounts=(VolumeMount(name="c", mount_path="/c"),),
+    )
+    with pytest.raises(VolumeFault, match='SetUp failed for volume "c" : configmap "settings" not found'):
+        await volumes.prepare(made)
+    objects.config_maps["settings"] = ConfigMap(data={"a": "1"})
+    await volumes.prepare(made)
+    file = paths(volumes, made)["/c"] / "a"
+    assert file.read_text() == "1"
+    objects.config_maps["settings"] = ConfigMap(data={"a": "2"})
+    await volumes.prepare(made)
+    assert file.read_text() == "2"
+    del objects.config_maps["settings"]
+    with pytest.raises(VolumeFault):
+        await volumes.prepare(made)
+    assert file.read_text() == "2"
+
+
+async def test_files_made_from_objects_are_read_only_and_a_secret_is_not_on_disk(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    made = pod(
+        Volume(name="s", secret=SecretVolumeSource(secret_name="keys", default_mode=0o400)),
+        mounts=(VolumeMount(name="s", mount_path="/s"),),
+        security_context=PodSecurityContext(fs_group=2000),
+    )
+    await volumes.prepare(made)
+    mount = volumes.mounts(made, made.spec.containers[0], "10.244.1.5")[0]
+    assert mount.read_only
+    assert Path(mount.host_path).is_relative_to(tmp_path / "run")
+    status = (Path(mount.host_path) / "key").stat()
+    assert (status.st_mode & 0o777, status.st_gid) == (0o440, 2000)
+
+
+async def test_a_sub_path_cannot_lead_out_of_its_volume(volumes: Volumes, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    made = pod(
+        Volume(name="d", empty_dir=EmptyDirVolumeSource()),
+        mounts=(VolumeMount(name="d", mount_path="/d"), VolumeMount(name="d", mount_path="/p", sub_path="link")),
+    )
+    await volumes.prepare(made)
+    volume = volumes._folders.volume("u-1", made.spec.volumes[0])  # type: ignore[index]
+    os.symlink(tmp_path / "outside", volume / "link")
+    with pytest.raises(ConfigError, match="failed to prepare subPath 'link'"):
+        paths(volumes, made)
+    assert not list((tmp_path / "outside").iterdir())
+
+
+async def test_a_sub_path_may_be_made_from_variables_and_is_mounted_once(volumes: Volumes, tmp_path: Path) -> None:
+    made = pod(
+        Volume(name="d", empty_dir=EmptyDirVolumeSource()),
+        mounts=(
+            VolumeMount(name="d", mount_path="/d"),
+            VolumeMount(name="d", mount_path="/p", sub_path_expr="of/$(WHO)"),
+        ),
+    )
+    await volumes.prepare(made)
+    for _ in range(3):
+        found = paths(volumes, made)
+    (found["/p"] / "file").write_text("x")
+    assert (found["/d"] / "of/me/file").read_text() == "x"
+    assert len(mounts_below(tmp_path)) == 1
+
+
+async def test_a_file_of_a_config_map_may_be_a_sub_path(volumes: Volumes, objects: Objects) -> None:
+    objects.config_maps["settings"] = ConfigMap(data={"app.conf": "x=1"})
+    made = pod(
+        Volume(name="c", config_map=ConfigMapVolumeSource(name="settings")),
+        mounts=(VolumeMount(name="c", mount_path="/etc/app.conf", sub_path="app.conf"),),
+    )
+    await volumes.prepare(made)
+    assert paths(volumes, made)["/etc/app.conf"].read_text() == "x=1"
+
+
+async def test_a_named_pipe_as_sub_path_does_not_hold_the_agent_up(volumes: Volumes) -> None:
+    made = pod(
+        Volume(name="d", empty_dir=EmptyDirVolumeSource()),
+        mounts=(VolumeMount(name="d", mount_path="/p", sub_path="pipe"),),
+    )
+    await volumes.prepare(made)
+    volume = volumes._folders.volume("u-1", made.spec.volumes[0])  # type: ignore[index]
+    os.mkfifo(volume / "pipe")
+    assert paths(volumes, made)["/p"].is_fifo()
+
+
+async def test_an_unsupported_volume_stops_only_who_mounts_it(volumes: Volumes) -> None:
+    nfs = Volume(name="n", nfs=NFSVolumeSource(server="s", path="/p"))
+    await volumes.prepare(pod(nfs))
+    assert "/etc/hosts" in paths(volumes, pod(nfs))
+    mounting = pod(nfs, mounts=(VolumeMount(name="n", mount_path="/n"),))
+    with pytest.raises(ConfigError, match=r"spec\.volumes\[n\]\.nfs is not supported"):
+        paths(volumes, mounting)
+
+
+async def test_host_paths_are_checked_by_their_type(volumes: Volumes, tmp_path: Path) -> None:
+    def of(kind: str, name: str) -> Pod:
+        return pod(Volume(name="h", host_path=HostPathVolumeSource(path=str(tmp_path / name), type=kind)))
+
+    await volumes.prepare(of("DirectoryOrCreate", "new"))
+    await volumes.prepare(of("FileOrCreate", "new-file"))
+    with pytest.raises(VolumeFault, match="new-file is not a directory"):
+        await volumes.prepare(of("Directory", "new-file"))
+    with pytest.raises(VolumeFault, match="none: No such file or directory"):
+        await volumes.prepare(of("Socket", "none"))
+
+
+async def test_a_pod_has_its_own_files_unless_it_mounts_over_them(volumes: Volumes) -> None:
+    made = pod(
+        Volume(name="d", empty_dir=EmptyDirVolumeSource()),
+        mounts=(VolumeMount(name="d", mount_path="/etc/hosts", sub_path="hosts"),),
+    )
+    await volumes.prepare(made)
+    found = paths(volumes, made)
+    assert found["/etc/hostname"].read_text() == "web\n"
+    assert found["/etc/resolv.conf"].read_text().startswith("nameserver 10.96.0.10\n")
+    assert "sub-paths" in str(found["/etc/hosts"])
+    inode = found["/etc/hostname"].stat().st_ino
+    assert paths(volumes, made)["/etc/hostname"].stat().st_ino == inode
