@@ -4,12 +4,13 @@ The lab lives in a private mount namespace that the test process enters and leav
 stay as they are. `leftovers` names everything that a runtime left: processes, mounts, cgroups, files.
 """
 
+import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nodeagent.images.manifest import this_platform
@@ -17,11 +18,13 @@ from nodeagent.images.service import NodeImages
 from nodeagent.images.store import ImageStore
 from nodeagent.runtime import syscalls
 from nodeagent.runtime.cgroups import Cgroups
-from nodeagent.runtime.interface import ContainerConfig, Image, SandboxConfig
+from nodeagent.runtime.interface import ContainerConfig, ContainerStatus, Image, SandboxConfig
 from nodeagent.runtime.mount_namespace import prepare_mount_namespace
 from nodeagent.runtime.runtime import CrunRuntime
 from orch.kit.clock import SystemClock
 from tests.images import busybox_layer, write_layout
+
+STEP_TIMEOUT_S = 20
 
 
 @contextmanager
@@ -59,9 +62,10 @@ class RuntimeLab:
     a second one over the same lab is the agent after a restart."""
 
     def __init__(self, name: str) -> None:
-        self.run_dir = f"/run/orch-{name}"
-        self.state_dir = tempfile.mkdtemp(prefix=f"orch-{name}-")
-        self.cgroup_root = f"orch-{name}"
+        unique = f"orch-{name}-{os.getpid()}"
+        self.run_dir = f"/run/{unique}"
+        self.state_dir = tempfile.mkdtemp(prefix=f"{unique}-")
+        self.cgroup_root = unique
         self.network = RecordingNetwork()
         os.makedirs(self.run_dir)
         syscalls.mount("none", self.run_dir, "tmpfs")
@@ -117,6 +121,10 @@ class RuntimeLab:
         found = [root for root in Path("/sys/fs/cgroup").iterdir() if (root / path).exists()]
         return ((found[0] if found else Path("/sys/fs/cgroup")) / path).read_text().strip()
 
+    def container_file(self, container_id: str, name: str) -> str:
+        """One of the files in a container's folder."""
+        return Path(self.run_dir, "containers", container_id, name).read_text()
+
     def leftovers(self) -> list[str]:
         """What is there beside an idle runtime's own empty folders."""
         marks = (f"{self.run_dir}/", self.cgroup_root)
@@ -133,6 +141,56 @@ class RuntimeLab:
         syscalls.unmount(self.run_dir)
         os.rmdir(self.run_dir)
         shutil.rmtree(self.state_dir)
+
+
+@dataclass
+class Node:
+    """A running agent's runtime in a lab."""
+
+    lab: RuntimeLab
+    runtime: CrunRuntime
+    image: Image
+
+    async def pod(self, **changes: object) -> SandboxConfig:
+        sandbox = self.lab.sandbox(**changes)
+        await self.runtime.run_pod_sandbox(sandbox)
+        return sandbox
+
+    async def start(self, config: ContainerConfig) -> str:
+        container_id = await self.runtime.create_container(config)
+        await self.runtime.start_container(container_id)
+        return container_id
+
+    async def end(self, container_id: str) -> ContainerStatus:
+        """Waits for its end. Call it for one container at a time: it drops the news of others."""
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            while (status := await self.runtime.container_status(container_id)).finished_at is None:
+                await anext(self.runtime.exits())
+        return status
+
+    async def output(self, script: str, sandbox: SandboxConfig | None = None, **changes: object) -> str:
+        """What a container that runs the script to its end prints."""
+        sandbox = sandbox or await self.pod()
+        await self.end(await self.start(shell(sandbox, self.image, script, **changes)))
+        return self.lab.log(sandbox)
+
+    async def inside(self, container_id: str, *command: str) -> str:
+        """What a command prints in a running container."""
+        return (await self.runtime.exec_sync(container_id, command, STEP_TIMEOUT_S)).output.decode()
+
+    def pid(self, container_id: str) -> int:
+        return int(self.lab.container_file(container_id, "pid"))
+
+
+@asynccontextmanager
+async def running_node(lab: RuntimeLab) -> AsyncIterator[Node]:
+    """Afterwards all pods are removed and nothing is left of them."""
+    image = await lab.busybox()
+    async with lab.runtime() as runtime:
+        yield Node(lab, runtime, image)
+        for sandbox in await runtime.list_pod_sandboxes():
+            await runtime.remove_pod_sandbox(sandbox.pod_uid)
+    assert lab.leftovers() == []
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from nodeagent.runtime.syscalls import write_file
 
 CHUNK_BYTES = 32 * 1024
 START_TIMEOUT_S = 30
+REAP_TIMEOUT_S = 2
 STDOUT, STDERR = 1, 2
 END_OF_TRANSMISSION = b"\x04"
 """A terminal has no half-close; this is what a person types."""
@@ -106,13 +107,21 @@ class RunningExec:
             raise RuntimeFault(f"exec in container {self.request.container_id}: {fault}")
         return self.process.returncode
 
-    def close(self) -> None:
-        """Kills the command if it runs."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(self.pidfd)
-        if self.process.poll() is None:
-            self._kill()
-            reap(self.process)
+    async def close(self) -> None:
+        """Kills the command if it runs. The runtime gets a moment to reap it: an orphan's zombie holds up the end of
+        the container's PID namespace until the host's process 1 finds it."""
+        try:
+            if not self._ended.is_set():
+                self._kill()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(REAP_TIMEOUT_S):
+                        await self._ended.wait()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.pidfd)
+        reap(self.process)
         self._close_stdin()
         for descriptor in {*self.outputs, self.pidfd}:
             os.close(descriptor)
@@ -192,7 +201,7 @@ async def opened(oci: OciRuntime, request: ExecRequest) -> AsyncIterator[Running
         try:
             yield session
         finally:
-            session.close()
+            await session.close()
     finally:
         shutil.rmtree(request.folder)
 
@@ -230,12 +239,12 @@ async def _with_terminal(oci: OciRuntime, request: ExecRequest) -> RunningExec:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await session.take_terminal(listener)
         except TimeoutError:
-            session.close()
+            await session.close()
             raise RuntimeFault(
                 f"exec in container {request.container_id}: no terminal within {START_TIMEOUT_S} s"
             ) from None
         except BaseException:
-            session.close()
+            await session.close()
             raise
     return session
 

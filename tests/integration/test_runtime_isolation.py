@@ -1,28 +1,22 @@
 """What a container can see and do, read from inside and from the kernel's side."""
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nodeagent.runtime.interface import (
     ContainerConfig,
-    ContainerState,
-    Image,
     Mount,
     RuntimeFault,
-    SandboxConfig,
     Security,
 )
-from nodeagent.runtime.runtime import CrunRuntime
 from tests.images import busybox_layer, layer
-from tests.runtime_lab import RuntimeLab, runtime_lab, shell
+from tests.runtime_lab import STEP_TIMEOUT_S, Node, RuntimeLab, running_node, runtime_lab, shell
 
-STEP_TIMEOUT_S = 20
 DEFAULT_CAPABILITIES = "00000000a80425fb"
 FOREVER = "while :; do sleep 1; done"
 
@@ -33,43 +27,10 @@ def lab() -> Iterator[RuntimeLab]:
         yield made
 
 
-@dataclass
-class Node:
-    lab: RuntimeLab
-    runtime: CrunRuntime
-    image: Image
-
-    async def pod(self, **changes: object) -> SandboxConfig:
-        sandbox = self.lab.sandbox(**changes)
-        await self.runtime.run_pod_sandbox(sandbox)
-        return sandbox
-
-    async def start(self, config: ContainerConfig) -> str:
-        container_id = await self.runtime.create_container(config)
-        await self.runtime.start_container(container_id)
-        return container_id
-
-    async def output(self, script: str, sandbox: SandboxConfig | None = None, **changes: object) -> str:
-        """What a container that runs the script to its end prints."""
-        sandbox = sandbox or await self.pod()
-        container_id = await self.start(shell(sandbox, self.image, script, **changes))
-        async with asyncio.timeout(STEP_TIMEOUT_S):
-            while (await self.runtime.container_status(container_id)).state != ContainerState.EXITED:
-                await anext(self.runtime.exits())
-        return self.lab.log(sandbox)
-
-    def pid(self, container_id: str) -> int:
-        return int(Path(self.lab.run_dir, "containers", container_id, "pid").read_text())
-
-
 @pytest.fixture
 async def node(lab: RuntimeLab) -> AsyncIterator[Node]:
-    image = await lab.busybox()
-    async with lab.runtime() as runtime:
-        yield Node(lab, runtime, image)
-        for sandbox in await runtime.list_pod_sandboxes():
-            await runtime.remove_pod_sandbox(sandbox.pod_uid)
-    assert lab.leftovers() == []
+    async with running_node(lab) as made:
+        yield made
 
 
 def read(path: str) -> str:
@@ -273,9 +234,7 @@ async def test_environment_arguments_and_directory(node: Node) -> None:
     async def said(**changes: object) -> str:
         sandbox = await node.pod()
         plain = ContainerConfig(sandbox.pod_uid, "main", 0, image.id, env=env, log_path="main/0.log")
-        container_id = await node.start(replace(plain, **changes))  # type: ignore[arg-type]
-        while (await node.runtime.container_status(container_id)).state != ContainerState.EXITED:
-            await anext(node.runtime.exits())
+        await node.end(await node.start(replace(plain, **changes)))  # type: ignore[arg-type]
         return node.lab.log(sandbox)
 
     assert await said() == "/tmp\nimage pod from-image"

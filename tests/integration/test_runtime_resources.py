@@ -1,0 +1,153 @@
+"""Limits: what the cgroup files say, and what the kernel does when a container reaches them."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from nodeagent.runtime.cgroups import detect_here
+from nodeagent.runtime.interface import (
+    ContainerState,
+    Resources,
+    RuntimeFault,
+    SandboxConfig,
+)
+from tests.runtime_lab import STEP_TIMEOUT_S, Node, RuntimeLab, running_node, runtime_lab, shell
+
+MIB = 1 << 20
+FOREVER = "while :; do sleep 1; done"
+EAT_MEMORY = "head -c 100000000 /dev/zero | tail -c 99999999 > /dev/null"
+LIMITS = Resources(
+    cpu_shares=512,
+    cpu_quota_us=50_000,
+    memory_limit_bytes=64 * MIB,
+    memory_request_bytes=32 * MIB,
+    pids_limit=20,
+    oom_score_adj=1000,
+)
+ON_V1 = {
+    "cpu.shares": "512",
+    "cpu.cfs_quota_us": "50000",
+    "cpu.cfs_period_us": "100000",
+    "memory.limit_in_bytes": str(64 * MIB),
+    "memory.memsw.limit_in_bytes": str(64 * MIB),
+    "memory.soft_limit_in_bytes": str(32 * MIB),
+    "pids.max": "20",
+}
+ON_V2 = {
+    "cpu.weight": "20",
+    "cpu.max": "50000 100000",
+    "memory.max": str(64 * MIB),
+    "memory.swap.max": "0",
+    "memory.low": str(32 * MIB),
+    "pids.max": "20",
+}
+FILES = ON_V2 if detect_here().is_v2 else ON_V1
+MEMORY_LIMIT = "memory.max" if detect_here().is_v2 else "memory.limit_in_bytes"
+OWN_OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj").read_text()
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[RuntimeLab]:
+    with runtime_lab("resources") as made:
+        yield made
+
+
+@pytest.fixture
+async def node(lab: RuntimeLab) -> AsyncIterator[Node]:
+    async with running_node(lab) as made:
+        yield made
+
+
+async def start(node: Node, sandbox: SandboxConfig, script: str, **changes: object) -> str:
+    await node.runtime.run_pod_sandbox(sandbox)
+    return await node.start(shell(sandbox, node.image, script, **changes))
+
+
+@pytest.mark.parametrize("file", FILES)
+async def test_a_containers_limits_are_the_cgroups(node: Node, file: str) -> None:
+    sandbox = node.lab.sandbox()
+    container_id = await start(node, sandbox, FOREVER, resources=LIMITS)
+    assert node.lab.cgroup_file(sandbox, file, container_id) == FILES[file]
+
+
+@pytest.mark.parametrize("file", FILES)
+async def test_a_pods_limits_are_the_cgroups(node: Node, file: str) -> None:
+    sandbox = node.lab.sandbox(resources=LIMITS)
+    await node.runtime.run_pod_sandbox(sandbox)
+    assert node.lab.cgroup_file(sandbox, file) == FILES[file]
+
+
+async def test_the_oom_score_is_set_and_clamped(node: Node) -> None:
+    own = OWN_OOM_SCORE_ADJ
+    container_id = await start(node, node.lab.sandbox(), FOREVER, resources=LIMITS)
+    result = await node.runtime.exec_sync(container_id, ["cat", "/proc/1/oom_score_adj"], STEP_TIMEOUT_S)
+    assert result.output == b"1000\n"
+    protected = await start(node, node.lab.sandbox(), FOREVER, resources=Resources(oom_score_adj=-997))
+    result = await node.runtime.exec_sync(protected, ["cat", "/proc/1/oom_score_adj"], STEP_TIMEOUT_S)
+    assert result.output.decode() in ("-997\n", own)
+
+
+async def test_too_much_memory_is_told_apart_from_a_kill(node: Node) -> None:
+    eater = await start(node, node.lab.sandbox(), f"exec sh -c '{EAT_MEMORY}'", resources=LIMITS)
+    status = await node.end(eater)
+    assert status.oom_killed
+    assert status.exit_code != 0
+    killed = await start(node, node.lab.sandbox(), FOREVER, resources=LIMITS)
+    await node.runtime.stop_container(killed, grace_s=0)
+    status = await node.end(killed)
+    assert (status.exit_code, status.oom_killed) == (137, False)
+
+
+async def test_the_pods_limit_kills_too_and_the_container_says_so(node: Node) -> None:
+    sandbox = node.lab.sandbox(resources=Resources(memory_limit_bytes=32 * MIB))
+    status = await node.end(await start(node, sandbox, EAT_MEMORY))
+    assert status.oom_killed
+
+
+async def test_a_fork_bomb_ends_at_the_limit(node: Node) -> None:
+    script = "for i in $(seq 100); do sleep 100 & done; echo unreached"
+    sandbox = node.lab.sandbox()
+    container_id = await start(node, sandbox, script, resources=Resources(pids_limit=10))
+    status = await node.end(container_id)
+    assert status.exit_code != 0
+    assert "unreached" not in node.lab.log(sandbox)
+
+
+async def test_limits_change_while_it_runs(node: Node) -> None:
+    sandbox = node.lab.sandbox()
+    container_id = await start(node, sandbox, FOREVER, resources=LIMITS)
+    pid = node.pid(container_id)
+    for limit in (128 * MIB, 48 * MIB):
+        await node.runtime.update_container_resources(container_id, Resources(memory_limit_bytes=limit, pids_limit=30))
+        assert node.lab.cgroup_file(sandbox, MEMORY_LIMIT, container_id) == str(limit)
+        assert node.lab.cgroup_file(sandbox, "pids.max", container_id) == "30"
+    assert (await node.runtime.container_status(container_id)).state == ContainerState.RUNNING
+    assert node.pid(container_id) == pid
+    os.kill(pid, 0)
+
+
+async def test_memory_is_never_shrunk_below_use(node: Node) -> None:
+    sandbox = node.lab.sandbox()
+    script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=40 2>/dev/null; echo full; sleep 1000"
+    container_id = await start(node, sandbox, script, resources=LIMITS)
+    async with asyncio.timeout(STEP_TIMEOUT_S):
+        while node.lab.log(sandbox) != "full":  # noqa: ASYNC110 - a log file sends no event
+            await asyncio.sleep(0.01)
+    with pytest.raises(RuntimeFault, match="memory"):
+        await node.runtime.update_container_resources(container_id, Resources(memory_limit_bytes=16 * MIB))
+    assert node.lab.cgroup_file(sandbox, MEMORY_LIMIT, container_id) == str(64 * MIB)
+    assert (await node.runtime.container_status(container_id)).state == ContainerState.RUNNING
+
+
+async def test_a_pods_limits_change_by_running_it_again(node: Node) -> None:
+    sandbox = node.lab.sandbox(resources=Resources(pids_limit=20))
+    await node.runtime.run_pod_sandbox(sandbox)
+    changed = SandboxConfig(
+        **{f: getattr(sandbox, f) for f in sandbox.__slots__} | {"resources": Resources(pids_limit=40)}
+    )
+    await node.runtime.run_pod_sandbox(changed)
+    assert node.lab.cgroup_file(sandbox, "pids.max") == "40"
+    assert len(await node.runtime.list_pod_sandboxes()) == 1
