@@ -15,6 +15,7 @@ from orch.api.pod.container import Container
 from orch.api.pod.security import PodSecurityContext, SecurityContext
 from orch.api.pod.spec import Pod
 from orch.api.shared import ResourceRequirements
+from orch.api.unsupported import blocking_field
 
 CPU_PERIOD_US = 100_000
 CPU_QUOTA_MIN_US = 1_000
@@ -91,7 +92,10 @@ def container_config(
     pod_ip: str,
     mounts: tuple[Mount, ...],
 ) -> ContainerConfig:
-    """Raises ConfigError."""
+    """Raises ConfigError, also for a field that would have to be ignored."""
+    blocked = blocking_field(pod)
+    if blocked is not None:
+        raise ConfigError(f"{blocked} is set, which is not supported: the container would not be what was asked for")
     downward = Downward(node.name, node.address, pod_ip, node.allocatable)
     env = variables(pod, container, inputs, downward)
     known = _image_variables(image) | env

@@ -31,18 +31,21 @@ async def ensure_certificate(
 ) -> NodeCertificate:
     """The certificate in `folder`, joining first if there is none, it is about to end, or it is of another CA.
 
-    Waits for the server as long as it takes. Raises JoinRefused.
+    The first time it waits for the server as long as it takes; pods that run never wait. Raises JoinRefused.
     """
     known = _load(folder, ca_pem)
     if known is not None and is_current(known.certificate_pem, now=clock.now(), remaining=RENEW_BEFORE):
         return known
     csr_pem, key_pem = new_csr(NODE_USER_PREFIX + node, [NODES_GROUP])
     try:
-        certificate_pem = await _join(join_target, ca_pem, node, token, csr_pem)
-    except JoinRefused:
+        if known is not None:
+            certificate_pem = await join(join_target, ca_pem, node, token, csr_pem)
+        else:
+            certificate_pem = await _join_at_last(join_target, ca_pem, node, token, csr_pem)
+    except (JoinRefused, LinkLost) as error:
         if known is None:
             raise
-        log.exception("renewal_refused", node=node, next="going on with the certificate that is about to end")
+        log.error("certificate_not_renewed", node=node, error=str(error), next="going on with the one that ends soon")
         return known
     log.info("node_joined", node=node)
     return _save(folder, NodeCertificate(ca_pem, certificate_pem, key_pem))
@@ -67,7 +70,7 @@ def _save(folder: Path, certificate: NodeCertificate) -> NodeCertificate:
     return certificate
 
 
-async def _join(target: str, ca_pem: bytes, node: str, token: str, csr_pem: bytes) -> bytes:
+async def _join_at_last(target: str, ca_pem: bytes, node: str, token: str, csr_pem: bytes) -> bytes:
     backoff = Backoff[str](JOIN_DELAY_MIN_S, JOIN_DELAY_MAX_S)
     while True:
         try:

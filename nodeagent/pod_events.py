@@ -59,12 +59,17 @@ class SandboxStopped:
 
 @dataclass(frozen=True, slots=True)
 class SandboxRemoved:
-    """Nothing of the sandbox, its containers and volumes is left."""
+    """Nothing of the sandbox and its containers is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumesRemoved:
+    """Nothing of the pod is left."""
 
 
 @dataclass(frozen=True, slots=True)
 class TeardownFailed:
-    """Stopping or removing the sandbox failed; it is tried again."""
+    """Stopping or removing the sandbox, or removing the volumes, failed; it is tried again."""
 
     message: str
 
@@ -171,6 +176,6 @@ ContainerEvent = (
 )  # fmt: skip
 PodEvent = (
     Adopted | PodDesired | PodRemoved | InputsChanged | SandboxReady | SandboxFailed | SandboxStopped | SandboxRemoved
-    | TeardownFailed | VolumesReady | VolumesFailed | TimerFired
+    | TeardownFailed | VolumesReady | VolumesFailed | VolumesRemoved | TimerFired
 )  # fmt: skip
 Event = PodEvent | ContainerEvent

@@ -68,7 +68,12 @@ class StopSandbox:
 
 @dataclass(frozen=True, slots=True)
 class RemoveSandbox:
-    """Sandbox, containers, volumes, files. Answered by SandboxRemoved or TeardownFailed."""
+    """The sandbox and what is left of its containers. Answered by SandboxRemoved or TeardownFailed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveVolumes:
+    """All that the pod stored on the node, its logs too. Answered by VolumesRemoved or TeardownFailed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,5 +118,5 @@ class ReportStatus:
 
 Instruction = (
     RunSandbox | PrepareVolumes | PullImage | CreateContainer | StartContainer | StopContainer | RemoveContainer
-    | StopSandbox | RemoveSandbox | StartProbes | StopProbes | SetTimer | EmitEvent | ReportStatus
+    | StopSandbox | RemoveSandbox | RemoveVolumes | StartProbes | StopProbes | SetTimer | EmitEvent | ReportStatus
 )  # fmt: skip

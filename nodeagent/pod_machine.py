@@ -29,6 +29,7 @@ from nodeagent.pod_events import (
     TimerFired,
     VolumesFailed,
     VolumesReady,
+    VolumesRemoved,
 )
 from nodeagent.pod_instructions import (
     EmitEvent,
@@ -36,6 +37,7 @@ from nodeagent.pod_instructions import (
     PrepareVolumes,
     RemoveContainer,
     RemoveSandbox,
+    RemoveVolumes,
     ReportStatus,
     RunSandbox,
     SetTimer,
@@ -142,7 +144,9 @@ class PodMachine:
         yield from self._set_deadline(now)
 
     def _desired(self, event: PodDesired, now: datetime) -> Iterator[Instruction]:
-        self.pod = event.pod
+        before, self.pod = self.pod.metadata, event.pod
+        if (before.labels, before.annotations) != (event.pod.metadata.labels, event.pod.metadata.annotations):
+            self._refresh_volumes()
         self._note_deletion()
         specs = {spec.name: spec for spec, _ in _container_specs(event.pod)}
         for container in self.containers:
@@ -154,11 +158,15 @@ class PodMachine:
         yield from ()
 
     def _inputs_changed(self, event: InputsChanged, now: datetime) -> Iterator[Instruction]:
+        self._refresh_volumes()
+        for container in self.containers:
+            yield from container.retry_now()
+
+    def _refresh_volumes(self) -> None:
+        """Prepared once more, or right after the preparation that is in flight."""
         self._volumes_outdated = self.volumes is Step.IN_FLIGHT
         if self.volumes in (Step.FAILED, Step.READY):
             self.volumes = Step.ABSENT
-        for container in self.containers:
-            yield from container.retry_now()
 
     def _sandbox_ready(self, event: SandboxReady, now: datetime) -> Iterator[Instruction]:
         self.sandbox = Step.READY
@@ -188,10 +196,14 @@ class PodMachine:
         yield from ()
 
     def _sandbox_removed(self, event: SandboxRemoved, now: datetime) -> Iterator[Instruction]:
-        """After it a pod that ends is gone; one that goes on gets a new sandbox."""
+        """A pod that goes on gets a new one."""
         self.sandbox = Step.REMOVED if self.goal is Goal.REMOVE else Step.ABSENT
-        self.volumes = Step.ABSENT
         self.pod_ip = ""
+        self._backoff.forget(TEARDOWN_TIMER)
+        yield from ()
+
+    def _volumes_removed(self, event: VolumesRemoved, now: datetime) -> Iterator[Instruction]:
+        self.volumes = Step.REMOVED
         yield from ()
 
     def _teardown_failed(self, event: TeardownFailed, now: datetime) -> Iterator[Instruction]:
@@ -206,10 +218,18 @@ class PodMachine:
             self.sandbox = Step.ABSENT
         elif event.timer == VOLUMES_TIMER and self.volumes is Step.FAILED:
             self.volumes = Step.ABSENT
-        elif event.timer == TEARDOWN_TIMER and self.sandbox in (Step.STOPPING, Step.REMOVING):
-            yield StopSandbox() if self.sandbox is Step.STOPPING else RemoveSandbox()
+        elif event.timer == TEARDOWN_TIMER:
+            yield from self._tear_down_again()
         elif event.timer == DEADLINE_TIMER and self.goal is Goal.RUN:
             yield from self._past_deadline()
+
+    def _tear_down_again(self) -> Iterator[Instruction]:
+        if self.sandbox is Step.STOPPING:
+            yield StopSandbox()
+        elif self.sandbox is Step.REMOVING:
+            yield RemoveSandbox()
+        elif self.volumes is Step.REMOVING:
+            yield RemoveVolumes()
 
     def _past_deadline(self) -> Iterator[Instruction]:
         self.failure = Failure("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
@@ -269,6 +289,9 @@ class PodMachine:
         elif self.sandbox is Step.STOPPED and self.goal is Goal.REMOVE:
             self.sandbox = Step.REMOVING
             yield RemoveSandbox()
+        elif self.sandbox is Step.REMOVED and self.volumes not in (Step.REMOVING, Step.REMOVED):
+            self.volumes = Step.REMOVING
+            yield RemoveVolumes()
 
     def _whose_end_it_is(self) -> list[ContainerMachine]:
         """Main and init containers together; sidecars after them, the last one first."""
@@ -291,8 +314,7 @@ class PodMachine:
 
     def _report(self, now: datetime) -> Iterator[Instruction]:
         self.status = pod_status(self, self.status, now)
-        stopped = self.sandbox is Step.REMOVED
-        self.gone = stopped
+        self.gone = stopped = self.volumes is Step.REMOVED
         report = ReportStatus(self.status, stopped)
         if report != self._reported:
             self._reported = report
@@ -311,6 +333,7 @@ _HANDLERS: dict[type, Callable[[PodMachine, Any, datetime], Iterator[Instruction
     TeardownFailed: PodMachine._teardown_failed,
     VolumesReady: PodMachine._volumes_ready,
     VolumesFailed: PodMachine._volumes_failed,
+    VolumesRemoved: PodMachine._volumes_removed,
     TimerFired: PodMachine._timer,
 }
 

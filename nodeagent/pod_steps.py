@@ -22,6 +22,7 @@ from nodeagent.pod_events import (
     SandboxStopped,
     StopFailed,
     VolumesReady,
+    VolumesRemoved,
 )
 from nodeagent.pod_instructions import (
     CreateContainer,
@@ -30,6 +31,7 @@ from nodeagent.pod_instructions import (
     PullImage,
     RemoveContainer,
     RemoveSandbox,
+    RemoveVolumes,
     RunSandbox,
     StartContainer,
     StopContainer,
@@ -139,12 +141,15 @@ async def stop_sandbox(pod: Pod, parts: PodParts, do: StopSandbox) -> SandboxSto
 
 
 async def remove_sandbox(pod: Pod, parts: PodParts, do: RemoveSandbox) -> SandboxRemoved:
-    """Volumes after the containers that use them."""
     await parts.runtime.remove_pod_sandbox(pod.metadata.uid)
+    return SandboxRemoved()
+
+
+async def remove_volumes(pod: Pod, parts: PodParts, do: RemoveVolumes) -> VolumesRemoved:
     await parts.volumes.remove(pod.metadata.uid)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(parts.log_directory(pod))
-    return SandboxRemoved()
+    return VolumesRemoved()
 
 
 def _spec(pod: Pod, name: str) -> Container:

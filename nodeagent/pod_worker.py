@@ -31,6 +31,7 @@ from nodeagent.pod_instructions import (
     PullImage,
     RemoveContainer,
     RemoveSandbox,
+    RemoveVolumes,
     ReportStatus,
     RunSandbox,
     SetTimer,
@@ -57,6 +58,7 @@ STEPS: dict[type, Step] = {
     RemoveContainer: steps.remove_container,
     StopSandbox: steps.stop_sandbox,
     RemoveSandbox: steps.remove_sandbox,
+    RemoveVolumes: steps.remove_volumes,
 }
 
 
@@ -159,7 +161,7 @@ def failure(instruction: Instruction, message: str) -> Event | None:
             return StartFailed(instruction.container, instruction.attempt, message)
         case StopContainer():
             return StopFailed(instruction.container, instruction.attempt, message)
-        case StopSandbox() | RemoveSandbox():
+        case StopSandbox() | RemoveSandbox() | RemoveVolumes():
             return TeardownFailed(message)
         case _:
             return None

@@ -1,0 +1,73 @@
+"""orch-agent: reads the command line and becomes the supervisor or, with `--inherited`, the agent proper.
+
+Imports nothing of the agent before it is known which of the two this process is: the supervisor stays small.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import structlog
+
+from nodeagent.supervisor import EX_CONFIG, Inherited, Supervisor, own_command
+from orch.errors import OrchError
+from orch.kit.logs import configure_logs
+
+log = structlog.get_logger(__name__)
+
+DNS_ADDRESS_INDEX = 10
+"""The cluster's DNS server has the tenth address of the service range."""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("orch-agent", description="The agent of one node of an Orch cluster.")
+    add = parser.add_argument
+    add("--node-name", required=True)
+    add("--server", required=True, help="address:port of the node sessions; joining uses the next port")
+    add("--join-token-file", required=True, type=Path)
+    add("--ca-file", required=True, type=Path)
+    add("--state-dir", required=True, type=Path, help="on disk: desired state, images, writable layers, logs")
+    add("--run-dir", required=True, type=Path, help="on a tmpfs: bundles, pids, Secrets")
+    add("--node-ip", required=True, type=IPv4Address)
+    add("--cgroup-root", required=True, help="below the cgroup mounts, such as orch/local/node-1")
+    add("--registry", default="", help="the cluster's image registry, address:port")
+    add("--cpus", type=float, help="this node's share of the machine; default: all")
+    add("--memory", type=int, help="in bytes; default: all")
+    add("--cluster-cidr", type=IPv4Network, default=IPv4Network("10.244.0.0/16"))
+    add("--service-cidr", type=IPv4Network, default=IPv4Network("10.96.0.0/16"))
+    add("--cluster-domain", default="cluster.local")
+    add("--overlay", choices=("vxlan", "host-gw"), default="vxlan", help="how pods reach other nodes")
+    add("--log-format", choices=("text", "json"), default="text")
+    add("--debug", action="store_true")
+    add("--inherited", type=Inherited.parse, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    options.dns_address = options.service_cidr[DNS_ADDRESS_INDEX]
+    return options
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    options = parse(arguments)
+    configure_logs(json=options.log_format == "json", debug=options.debug)
+    try:
+        sys.exit(_supervise(options, arguments) if options.inherited is None else _run(options))
+    except (OrchError, OSError) as error:
+        log.error("agent_failed", error=str(error))
+        sys.exit(EX_CONFIG if options.inherited is None else 1)
+
+
+def _supervise(options: argparse.Namespace, arguments: Sequence[str]) -> int:
+    return Supervisor(partial(own_command, arguments), str(options.dns_address)).run()
+
+
+def _run(options: argparse.Namespace) -> int:
+    from nodeagent.node import run_node
+
+    return run_node(options)
+
+
+if __name__ == "__main__":
+    main()

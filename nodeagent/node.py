@@ -1,0 +1,280 @@
+"""The composition root of a node: the only place that builds the agent's parts, from the command line's options.
+
+Order matters: the mount namespace before any thread; one agent per state folder; the certificate before what needs it;
+what already runs is adopted by the runtime before the agent looks.
+"""
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from nodeagent.agent import Agent
+from nodeagent.container_config import NodeFacts
+from nodeagent.desired_state import DesiredState
+from nodeagent.grpc_link import GrpcDialer, JoinRefused, NodeCertificate
+from nodeagent.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE, ensure_certificate
+from nodeagent.images.manifest import this_platform
+from nodeagent.images.registry import RegistryAccess
+from nodeagent.images.service import NodeImages
+from nodeagent.images.store import ImageStore
+from nodeagent.network.dns.resolv_conf import ResolvConf, read_resolv_conf
+from nodeagent.network.dns.server import DnsSockets
+from nodeagent.network.node_links import NodeNetworkConfig
+from nodeagent.network.node_network import NodeNetwork
+from nodeagent.network.overlay import Mode
+from nodeagent.node_status import (
+    NodeShare,
+    capacity,
+    memory_available_bytes,
+    node_object,
+    read_available,
+    read_machine,
+)
+from nodeagent.outbox import Outbox
+from nodeagent.pod_parts import PodParts
+from nodeagent.probes.prober import Prober
+from nodeagent.runtime.cgroups import Cgroups, Layout
+from nodeagent.runtime.interface import Resources
+from nodeagent.runtime.mount_namespace import SharedMountNamespace, prepare_mount_namespace
+from nodeagent.runtime.runtime import CrunRuntime
+from nodeagent.supervisor import EX_CONFIG
+from nodeagent.volumes.pod_files import PodDns
+from nodeagent.volumes.volumes import Volumes
+from orch.api.node import Node
+from orch.errors import OrchError
+from orch.kit.clock import SystemClock
+from orch.kit.ids import SystemIds
+from orch.kit.tasks import forever
+
+log = structlog.get_logger(__name__)
+
+VERSION = "0.1.0"
+CPU_PERIOD_US = 100_000
+LOCK_FILE = "agent.lock"
+LOCK_ATTEMPTS_MAX, LOCK_RETRY_DELAY_S = 100, 0.1
+PKI_FOLDER = "pki"
+RESOLV_CONF = Path("/etc/resolv.conf")
+RUNTIME_VERSION = "crun://1"
+
+
+class AlreadyRunning(OrchError):
+    """Another agent works on the same state folder."""
+
+
+class SupervisorGone(OrchError):
+    """The supervisor has ended; so must the agent, or its successor would find the node taken."""
+
+
+FAULTS_THAT_STAY = (AlreadyRunning, JoinRefused, SharedMountNamespace, PermissionError)
+"""Starting the agent again would end in the same."""
+
+
+def run_node(options: argparse.Namespace) -> int:
+    """Runs the agent; the process's exit code. Raises OrchError, OSError for faults that may pass."""
+    try:
+        layout = prepare_mount_namespace()
+        options.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        options.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with ExitStack() as stack:
+            _lock(options.state_dir / LOCK_FILE, stack)
+            _run_loop(options, layout)
+    except FAULTS_THAT_STAY as error:
+        log.error("agent_cannot_start", error=str(error))
+        return EX_CONFIG
+    return 0
+
+
+def _run_loop(options: argparse.Namespace, layout: Layout) -> None:
+    try:
+        uvloop.run(_run_until_told(_NodeParts(options, layout)))
+    except* SupervisorGone:
+        log.warning("supervisor_gone", next="the agent ends; containers go on")
+
+
+def _lock(path: Path, stack: ExitStack) -> None:
+    """Held for the life of the process; a predecessor gets some seconds to end. Raises AlreadyRunning."""
+    file = stack.enter_context(path.open("w"))
+    for _ in range(LOCK_ATTEMPTS_MAX):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(LOCK_RETRY_DELAY_S)
+    raise AlreadyRunning(f"another agent works on {path.parent}; stop it first")
+
+
+async def _run_until_told(node: "_NodeParts") -> None:
+    """Until SIGTERM or SIGINT; containers stay as they are."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None, "runs as a task"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await node.run()
+    except asyncio.CancelledError:
+        log.info("agent_stopped", next="containers go on")
+
+
+class _NodeParts:
+    def __init__(self, options: argparse.Namespace, layout: Layout) -> None:
+        self._options, self._clock, self._ids = options, SystemClock(), SystemIds()
+        self._cgroups = Cgroups(layout)
+        share = NodeShare(options.cpus, options.memory)
+        self._machine = read_machine(share, options.state_dir)
+        amounts = capacity(self._machine)
+        self._facts = NodeFacts(options.node_name, str(options.node_ip), amounts, self._machine.memory_bytes)
+        self._desired = DesiredState(options.state_dir, options.run_dir)
+        self._outbox = Outbox(options.node_name, self._desired, self._clock)
+
+    async def run(self) -> None:
+        options = self._options
+        self._limit_node()
+        certificate = await self._certificate()
+        resolv_conf = read_resolv_conf(RESOLV_CONF)
+        network = self._network(resolv_conf)
+        inherited = options.inherited
+        await network.start(_dns_sockets(inherited.dns_udp, inherited.dns_tcp))
+        images = self._images()
+        async with self._runtime(network, images) as runtime:
+            prober = Prober(runtime, self._clock, self._ids)
+            agent = self._agent(runtime, images, prober, network, certificate, resolv_conf)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(forever("supervisor", lambda: _supervisor_ends(inherited.alive)))
+                group.create_task(forever("network", network.run))
+                group.create_task(forever("probes", prober.run))
+                group.create_task(forever("agent", agent.run))
+
+    def _limit_node(self) -> None:
+        """The node's share of the machine, in its cgroup; pods live below it."""
+        cpus, memory = self._options.cpus, self._options.memory
+        quota_us = round(cpus * CPU_PERIOD_US) if cpus else None
+        self._cgroups.create(
+            self._options.cgroup_root, Resources(cpu_quota_us=quota_us, memory_limit_bytes=memory or None)
+        )
+
+    async def _certificate(self) -> NodeCertificate:
+        options = self._options
+        address, _, port = options.server.rpartition(":")
+        return await ensure_certificate(
+            options.state_dir / PKI_FOLDER,
+            options.node_name,
+            f"{address}:{int(port) + 1}",
+            options.ca_file.read_bytes(),
+            options.join_token_file.read_text().strip(),
+            self._clock,
+        )
+
+    def _images(self) -> NodeImages:
+        options, pki = self._options, self._options.state_dir / PKI_FOLDER
+        mirror = RegistryAccess(
+            options.registry,
+            ca_file=str(pki / CA_FILE),
+            cert_file=str(pki / CERTIFICATE_FILE),
+            key_file=str(pki / KEY_FILE),
+        )
+        store = ImageStore(str(options.state_dir / "images"))
+        return NodeImages(store, this_platform(), mirror=mirror if options.registry else None)
+
+    def _network(self, resolv_conf: ResolvConf) -> NodeNetwork:
+        options = self._options
+        config = NodeNetworkConfig(
+            node_name=options.node_name,
+            node_address=options.node_ip,
+            cluster_cidr=options.cluster_cidr,
+            service_cidr=options.service_cidr,
+            dns_address=options.dns_address,
+            cluster_domain=options.cluster_domain,
+            mode=Mode(options.overlay),
+        )
+        return NodeNetwork(config, options.run_dir, resolv_conf.nameservers, self._outbox.network_applied)
+
+    def _runtime(self, network: NodeNetwork, images: NodeImages) -> CrunRuntime:
+        options = self._options
+        return CrunRuntime(
+            run_dir=str(options.run_dir),
+            state_dir=str(options.state_dir),
+            cgroup_root=options.cgroup_root,
+            network=network.pod_network,
+            images=images,
+            cgroups=self._cgroups,
+            clock=self._clock,
+        )
+
+    def _agent(
+        self,
+        runtime: CrunRuntime,
+        images: NodeImages,
+        prober: Prober,
+        network: NodeNetwork,
+        certificate: NodeCertificate,
+        resolv_conf: ResolvConf,
+    ) -> Agent:
+        options = self._options
+        dns = PodDns(str(options.dns_address), options.cluster_domain, resolv_conf)
+        parts = PodParts(
+            runtime=runtime,
+            images=images,
+            volumes=Volumes(options.state_dir, options.run_dir, self._desired, self._facts, dns),
+            probes=prober,
+            inputs=self._desired,
+            reports=self._outbox,
+            clock=self._clock,
+            node=self._facts,
+            pod_logs=options.state_dir / "logs" / "pods",
+        )
+        return Agent(
+            node_name=options.node_name,
+            boot_id=self._machine.boot_id,
+            version=VERSION,
+            dial=GrpcDialer(options.server, certificate),
+            desired=self._desired,
+            outbox=self._outbox,
+            parts=parts,
+            network=network,
+            describe=self._describe,
+            ids=self._ids,
+        )
+
+    def _describe(self, not_ready: str) -> Node:
+        options = self._options
+        return node_object(
+            options.node_name,
+            str(options.node_ip),
+            self._machine,
+            read_available(options.state_dir, self._memory_available_bytes()),
+            not_ready=not_ready,
+            runtime=RUNTIME_VERSION,
+        )
+
+    def _memory_available_bytes(self) -> int:
+        """Of the node's share, by its cgroup; of the machine, when the node has all of it."""
+        if not self._options.memory:
+            return memory_available_bytes()
+        return self._machine.memory_bytes - self._cgroups.memory_usage_bytes(self._options.cgroup_root)
+
+
+def _dns_sockets(udp: int, tcp: int) -> DnsSockets:
+    sockets = DnsSockets(socket.socket(fileno=udp), socket.socket(fileno=tcp))
+    sockets.udp.setblocking(False)
+    sockets.tcp.setblocking(False)
+    return sockets
+
+
+async def _supervisor_ends(alive: int) -> Any:
+    """Raises SupervisorGone when the pipe's other end is closed."""
+    gone = asyncio.Event()
+    asyncio.get_running_loop().add_reader(alive, gone.set)
+    await gone.wait()
+    os.close(alive)
+    raise SupervisorGone("the supervisor has ended")

@@ -1,0 +1,109 @@
+"""The small parent of the agent: starts it again when it dies; holds the DNS sockets, so that queries wait meanwhile.
+
+It knows nothing of pods: killing the agent, or both, changes nothing in the containers. The agent ends with its
+supervisor, which it notices by the end of a pipe; so a node never has two agents.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from orch.kit.backoff import Backoff
+
+log = structlog.get_logger(__name__)
+
+EX_CONFIG = 78
+"""The agent's exit code when starting it again cannot help (sysexits.h)."""
+RESTART_DELAY_MIN_S = 0.2
+RESTART_DELAY_MAX_S = 10.0
+HEALTHY_AFTER_S = 60.0
+"""An agent that lived so long starts without delay after its death."""
+IP_FREEBIND = 15
+"""From linux/in.h: bind an address that the node does not have yet."""
+DNS_PORT = 53
+TCP_BACKLOG = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """File descriptors that the agent gets from its supervisor."""
+
+    dns_udp: int
+    dns_tcp: int
+    alive: int
+    """Reads end-of-file when the supervisor is gone."""
+
+    def argument(self) -> str:
+        return f"{self.dns_udp},{self.dns_tcp},{self.alive}"
+
+    @staticmethod
+    def parse(argument: str) -> "Inherited":
+        return Inherited(*(int(number) for number in argument.split(",")))
+
+
+def bind_dns(address: str, port: int = DNS_PORT) -> tuple[socket.socket, socket.socket]:
+    """(UDP, listening TCP) on the cluster's DNS address, before the node has it. Raises OSError when it is taken."""
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for made in (udp, tcp):
+        made.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        made.bind((address, port))
+    tcp.listen(TCP_BACKLOG)
+    return udp, tcp
+
+
+class Supervisor:
+    """`command` makes the agent's command line; what it inherits is the argument."""
+
+    def __init__(
+        self, command: Callable[[Inherited], Sequence[str]], dns_address: str, dns_port: int = DNS_PORT
+    ) -> None:
+        self._command, self._dns_address, self._dns_port = command, dns_address, dns_port
+        self._backoff = Backoff[str](RESTART_DELAY_MIN_S, RESTART_DELAY_MAX_S)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+
+    def run(self) -> int:
+        """Until told to stop by SIGTERM or SIGINT, or the agent says that it cannot be started; the exit code."""
+        udp, tcp = bind_dns(self._dns_address, self._dns_port)
+        read_end, self._write_end = os.pipe()
+        inherited = Inherited(udp.fileno(), tcp.fileno(), read_end)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        while not self._stopping:
+            started = time.monotonic()
+            code = self._run_once(inherited)
+            if self._stopping or code == EX_CONFIG:
+                return 0 if self._stopping else code
+            self._wait(code, time.monotonic() - started)
+        return 0
+
+    def _run_once(self, inherited: Inherited) -> int:
+        descriptors = (inherited.dns_udp, inherited.dns_tcp, inherited.alive)
+        self._child = subprocess.Popen(self._command(inherited), pass_fds=descriptors)
+        return self._child.wait()
+
+    def _wait(self, code: int, lived_s: float) -> None:
+        if lived_s >= HEALTHY_AFTER_S:
+            self._backoff.forget("agent")
+        delay_s = self._backoff.next_s("agent")
+        log.warning("agent_died", exit_code=code, lived_s=round(lived_s, 1), restart_in_s=delay_s)
+        time.sleep(delay_s)
+
+    def _stop(self, number: int, frame: object) -> None:
+        self._stopping = True
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM)
+
+
+def own_command(arguments: Sequence[str], inherited: Inherited) -> list[str]:
+    """This very program again, as the agent."""
+    return [sys.executable, "-m", "nodeagent.main", *arguments, "--inherited", inherited.argument()]
