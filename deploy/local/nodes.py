@@ -104,6 +104,8 @@ def _agent_command(spec: ClusterSpec, node: Node) -> list[str]:
         "--registry", f"{spec.gateway}:{spec.ports.registry}",
         "--cpus", f"{spec.cpus:g}",
         "--memory", str(spec.memory_bytes),
+        "--cluster-cidr", spec.cluster_cidr,
+        "--service-cidr", spec.service_cidr,
     ]  # fmt: skip
 
 

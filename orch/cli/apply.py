@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orch.cli import manifests, output, session
-from orch.cli.failures import CliError, Exit, one_line
+from orch.cli.failures import CliError, Exit, causes_line
 from orch.cli.manifests import Document
 from orch.cli.session import Session
 from orch.cli.targets import Target
@@ -83,7 +83,7 @@ def naming(document: Document) -> Iterator[None]:
     except CliError as error:
         raise CliError(f"{document.place}: {error}", error.code) from error
     except ApiError as error:
-        raise CliError(f"{document.place}: {one_line(error)}") from error
+        raise CliError(f"{document.place}: {causes_line(error)}") from error
 
 
 def _rank(document: Document) -> int:

@@ -44,10 +44,17 @@ def one_line(error: OrchError) -> str:
     """The message without line breaks. A refused object is named by its fields, since the message repeats them."""
     if isinstance(error, ApiError) and error.causes:
         what = f'{error.kind} "{error.name}"' if error.kind and error.name else error.kind or "the object"
-        shown = "; ".join(_cause(cause) for cause in error.causes[:CAUSES_SHOWN_MAX])
-        more = len(error.causes) - CAUSES_SHOWN_MAX
-        return " ".join(f"{what}: {shown}{f' (and {more} more)' if more > 0 else ''}".split())
+        return f"{what}: {causes_line(error)}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def causes_line(error: ApiError) -> str:
+    """Field by field what is wrong, for where the object has been named already; else the whole message."""
+    if not error.causes:
+        return one_line(error)
+    shown = "; ".join(_cause(cause) for cause in error.causes[:CAUSES_SHOWN_MAX])
+    more = len(error.causes) - CAUSES_SHOWN_MAX
+    return " ".join(f"{shown}{f' (and {more} more)' if more > 0 else ''}".split())
 
 
 def _cause(cause: Cause) -> str:
