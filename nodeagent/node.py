@@ -146,14 +146,12 @@ class _NodeParts:
         inherited = options.inherited
         await network.start(_dns_sockets(inherited.dns_udp, inherited.dns_tcp))
         images = self._images()
-        async with self._runtime(network, images) as runtime:
-            prober = Prober(runtime, self._clock, self._ids)
+        async with self._runtime(network, images) as runtime, asyncio.TaskGroup() as group:
+            prober = Prober(runtime, group, self._clock, self._ids)
             agent = self._agent(runtime, images, prober, network, certificate, resolv_conf)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(forever("supervisor", lambda: _supervisor_ends(inherited.alive)))
-                group.create_task(forever("network", network.run))
-                group.create_task(forever("probes", prober.run))
-                group.create_task(forever("agent", agent.run))
+            group.create_task(forever("supervisor", lambda: _supervisor_ends(inherited.alive)))
+            group.create_task(forever("network", network.run))
+            group.create_task(forever("agent", agent.run))
 
     def _limit_node(self) -> None:
         """The node's share of the machine, in its cgroup; pods live below it."""
