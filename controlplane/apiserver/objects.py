@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aiohttp.web import Response, StreamResponse
+from aiohttp.web import StreamResponse
 
 from controlplane.apiserver import query as parameters
+from controlplane.apiserver import stored_response
 from controlplane.apiserver.bodies import (
     Body,
     decode_delete_options,
@@ -17,8 +18,16 @@ from controlplane.apiserver.bodies import (
 from controlplane.apiserver.call import Call
 from controlplane.apiserver.forms import object_body, other_list_body
 from controlplane.apiserver.lists import Lists
-from controlplane.apiserver.negotiation import PLAIN, Form
-from controlplane.apiserver.responses import gzip_large, json_response, plain_response, success_status, yaml_response
+from controlplane.apiserver.negotiation import Form
+from controlplane.apiserver.responses import (
+    GZIP_MIN_BYTES,
+    gzip_large,
+    json_response,
+    plain_response,
+    success_status,
+    yaml_response,
+)
+from controlplane.apiserver.stored_response import DateText, StoredResponse
 from controlplane.registry.interface import Api, Listing, Stored, WriteOptions
 from orch.errors import BadRequest
 from orch.kit.clock import Clock
@@ -40,6 +49,7 @@ class Objects:
         self._clock = clock
         self._body_max_bytes = body_max_bytes
         self._lists = Lists()
+        self._date = DateText(clock)
 
     async def get(self, call: Call) -> StreamResponse:
         path = call.path
@@ -127,14 +137,19 @@ class Objects:
             warn=call.context.warn,
         )
 
-    def _object(self, call: Call, stored: Stored[Any], *, status: int = 200) -> Response:
+    def _object(self, call: Call, stored: Stored[Any], *, status: int = 200) -> StreamResponse:
         wanted = call.wanted
-        if wanted is PLAIN or call.path.subresource == "scale":
-            return json_response(stored.data, status=status, warnings=call.warnings)
+        if (wanted.form is Form.OBJECT and not wanted.yaml) or call.path.subresource == "scale":
+            return self._plain(call, stored.data, status)
         body = object_body(call.kind, stored, wanted, call.query.text("includeObject"), self._clock.now())
         if wanted.yaml:
             return yaml_response(body, status=status, warnings=call.warnings)
         return json_response(body, status=status, warnings=call.warnings)
+
+    def _plain(self, call: Call, data: bytes, status: int) -> StreamResponse:
+        if not call.warnings and len(data) < GZIP_MIN_BYTES and stored_response.fits(call.request):
+            return StoredResponse(data, status, self._date.now())
+        return json_response(data, status=status, warnings=call.warnings)
 
     async def _listing(self, call: Call, listing: Listing[Any]) -> StreamResponse:
         wanted = call.wanted

@@ -1,12 +1,11 @@
 """From a resource path to its handler: which kind, which verb, which limits apply."""
 
-import asyncio
 from collections.abc import Mapping
 
 from aiohttp.web import BaseRequest, StreamResponse
 
 from controlplane.apiserver.call import Call
-from controlplane.apiserver.limits import Gate
+from controlplane.apiserver.limits import Deadlines, Gate
 from controlplane.apiserver.negotiation import Wanted
 from controlplane.apiserver.objects import Handler, Objects, verbs_of
 from controlplane.apiserver.paths import ResourcePath
@@ -35,7 +34,7 @@ class Resources:
     ) -> None:
         self._api = api
         self._kinds = kinds
-        self._timeout_s = settings.request_timeout_s
+        self.deadlines = Deadlines(settings.request_timeout_s)
         self._reads = Gate(settings.reads_in_flight_max, settings.retry_after_s)
         self._writes = Gate(settings.writes_in_flight_max, settings.retry_after_s)
         self.watches = Watches(api, clock, ids, settings)
@@ -72,8 +71,11 @@ class Resources:
         if handler is None or (kind.namespaced and not path.namespace and method != "GET" and what == "collection"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         with self._reads if method == "GET" else self._writes:
-            async with asyncio.timeout(self._timeout_s):
+            task = self.deadlines.begin()
+            try:
                 return await handler(call)
+            finally:
+                self.deadlines.end(task)
 
     async def _refuse_unknown(self, method: str, context: RequestContext, path: ResourcePath) -> None:
         """Authorization comes before 404, so that names of resources cannot be probed."""

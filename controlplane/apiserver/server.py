@@ -65,7 +65,7 @@ class ApiServer:
         await runner.setup()
         try:
             await self._listen(runner)
-            await asyncio.Event().wait()
+            await self._resources.deadlines.run()
         finally:
             self._resources.watches.end_all()
             transports = [connection.transport for connection in server.connections]
