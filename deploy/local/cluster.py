@@ -53,7 +53,7 @@ def up(wanted: Wanted, say: Say) -> bool:
     """Whether anything had to be done. `say` gets one line per step. Raises ClusterError."""
     specs.check_name(wanted.name)
     preflight.check_machine()
-    with _lock():
+    with _lock(say):
         existing = specs.load(wanted.name)
         spec = _same(existing, wanted) if existing else _new_spec(wanted)
         try:
@@ -69,7 +69,7 @@ def down(name: str, *, keep_data: bool, say: Say) -> bool:
     specs.check_name(name)
     if os.geteuid() != 0:
         raise ClusterError("taking a local cluster down needs root: run it with sudo")
-    with _lock():
+    with _lock(say):
         try:
             spec = specs.load(name)
         except ClusterError:
@@ -131,19 +131,29 @@ def _same(existing: ClusterSpec, wanted: Wanted) -> ClusterSpec:
 
 
 @contextmanager
-def _lock() -> Iterator[None]:
+def _lock(say: Say) -> Iterator[None]:
     """One `up` or `down` at a time on a machine: they choose subnets and count clusters."""
-    specs.RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor = os.open(specs.RUN_ROOT, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = _locked_folder(say)
     try:
+        yield
+    finally:
+        _remove_if_empty(specs.RUN_ROOT)
+        os.close(descriptor)
+
+
+def _locked_folder(say: Say) -> int:
+    """The run folder itself is the lock. Whoever held it before may have removed the folder: then it is a new one."""
+    while True:
+        specs.RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(specs.RUN_ROOT, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ClusterError("another 'orch cluster up' or 'down' is at work: wait until it has ended") from None
-        yield
-    finally:
+            say("waiting: another 'orch cluster up' or 'down' is at work")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if specs.RUN_ROOT.exists() and os.path.samestat(os.fstat(descriptor), specs.RUN_ROOT.stat()):
+            return descriptor
         os.close(descriptor)
-        _remove_if_empty(specs.RUN_ROOT)
 
 
 def _bring_up(spec: ClusterSpec, say: Say) -> bool:
