@@ -36,12 +36,12 @@ class Etcd:
 
 
 @contextmanager
-def running_etcd(folder: Path) -> Iterator[Etcd]:
-    """`folder` is kept: another etcd may go on with its data."""
+def running_etcd(folder: Path, *, port: int = 0, quota_bytes: int = QUOTA_BYTES) -> Iterator[Etcd]:
+    """`folder` is kept: another etcd may go on with its data and certificates. Port 0: any free one."""
     folder.mkdir(parents=True, exist_ok=True)
-    tls = _write_certificates(folder)
-    client, peer = (f"https://127.0.0.1:{free_port()}" for _ in range(2))
-    command = ["etcd", "--name=test", f"--data-dir={folder}/data", f"--quota-backend-bytes={QUOTA_BYTES}"]
+    tls = _certificates(folder)
+    client, peer = f"https://127.0.0.1:{port or free_port()}", f"https://127.0.0.1:{free_port()}"
+    command = ["etcd", "--name=test", f"--data-dir={folder}/data", f"--quota-backend-bytes={quota_bytes}"]
     command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
     command += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=test={peer}"]
     for side in ("", "peer-"):
@@ -62,10 +62,13 @@ def free_port() -> int:
         return port
 
 
-def _write_certificates(folder: Path) -> EtcdTls:
-    now = datetime.now(UTC)
-    ca = pki.create_ca("test", now=now)
-    pair = pki.issue(ca, "etcd", now=now, addresses=["127.0.0.1"])
-    for name, pem in (("ca.crt", ca.cert_pem), ("tls.crt", pair.cert_pem), ("tls.key", pair.key_pem)):
-        (folder / name).write_bytes(pem)
-    return EtcdTls(ca.cert_pem, pair.cert_pem, pair.key_pem)
+def _certificates(folder: Path) -> EtcdTls:
+    """Made once per folder."""
+    files = [folder / name for name in ("ca.crt", "tls.crt", "tls.key")]
+    if not files[0].exists():
+        now = datetime.now(UTC)
+        ca = pki.create_ca("test", now=now)
+        pair = pki.issue(ca, "etcd", now=now, addresses=["127.0.0.1"])
+        for file, pem in zip(files, (ca.cert_pem, pair.cert_pem, pair.key_pem), strict=True):
+            file.write_bytes(pem)
+    return EtcdTls(*(file.read_bytes() for file in files))

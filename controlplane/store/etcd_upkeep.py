@@ -33,7 +33,8 @@ class Usage:
 
     total_bytes: int
     used_bytes: int
-    out_of_space: bool = False
+    out_of_space: tuple[int, ...] = ()
+    """Ids of the members that raised the alarm."""
 
 
 class Step(Enum):
@@ -43,16 +44,15 @@ class Step(Enum):
 
 
 def decide_upkeep(usage: Usage, quota_bytes: int) -> Sequence[Step]:
-    """What to do, in order."""
+    """What to do, in order. While etcd refuses writes its count of used bytes lags: only a defragmentation tells."""
     free_bytes = usage.total_bytes - usage.used_bytes
-    steps = [Step.WARN] if usage.used_bytes >= WARN_AT_FRACTION * quota_bytes else []
+    limit_bytes = WARN_AT_FRACTION * quota_bytes
+    if usage.out_of_space:
+        return [Step.DISARM] if usage.total_bytes < limit_bytes else [Step.WARN, Step.DEFRAGMENT]
+    if usage.used_bytes >= limit_bytes:
+        return [Step.WARN]
     mostly_free = free_bytes >= max(DEFRAGMENT_FREE_BYTES_MIN, DEFRAGMENT_FREE_FRACTION * usage.total_bytes)
-    near_quota = usage.total_bytes >= WARN_AT_FRACTION * quota_bytes and free_bytes > 0
-    if mostly_free or (near_quota and not steps):
-        steps.append(Step.DEFRAGMENT)
-    if usage.out_of_space and usage.used_bytes < WARN_AT_FRACTION * quota_bytes:
-        steps.append(Step.DISARM)
-    return steps
+    return [Step.DEFRAGMENT] if mostly_free or usage.total_bytes >= limit_bytes else []
 
 
 class EtcdUpkeep:
@@ -71,7 +71,7 @@ class EtcdUpkeep:
             await asyncio.sleep(INTERVAL_S)
 
     async def turn(self) -> Sequence[Step]:
-        """Raises StoreError."""
+        """What was done. Raises StoreError."""
         usage = await self.usage()
         steps = decide_upkeep(usage, self._quota_bytes)
         for step in steps:
@@ -82,7 +82,7 @@ class EtcdUpkeep:
         """Raises StoreError."""
         status = await self._call(self._maintenance.Status, pb.StatusRequest())
         alarms = await self._call(self._maintenance.Alarm, pb.AlarmRequest(action=pb.AlarmRequest.GET))
-        out_of_space = any(member.alarm == pb.NOSPACE for member in alarms.alarms)
+        out_of_space = tuple(member.memberID for member in alarms.alarms if member.alarm == pb.NOSPACE)
         return Usage(status.dbSize, status.dbSizeInUse, out_of_space)
 
     async def _perform(self, step: Step, usage: Usage) -> None:
@@ -94,8 +94,9 @@ class EtcdUpkeep:
                 await self._call(self._maintenance.Defragment, pb.DefragmentRequest())
                 log.info("etcd_defragmented", **sizes)
             case Step.DISARM:
-                disarm = pb.AlarmRequest(action=pb.AlarmRequest.DEACTIVATE, alarm=pb.NOSPACE)
-                await self._call(self._maintenance.Alarm, disarm)
+                for member in usage.out_of_space:
+                    disarm = pb.AlarmRequest(action=pb.AlarmRequest.DEACTIVATE, memberID=member, alarm=pb.NOSPACE)
+                    await self._call(self._maintenance.Alarm, disarm)
                 log.warning("etcd_writable_again", **sizes)
 
     async def _call(self, method: Any, request: Any) -> Any:

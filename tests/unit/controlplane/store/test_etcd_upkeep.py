@@ -14,8 +14,8 @@ QUOTA = 2048 * MIB
         pytest.param(Usage(200 * MIB, 60 * MIB), [Step.DEFRAGMENT], id="mostly free"),
         pytest.param(Usage(1700 * MIB, 1500 * MIB), [Step.DEFRAGMENT], id="the file nears the quota"),
         pytest.param(Usage(1800 * MIB, 1700 * MIB), [Step.WARN], id="the data near the quota"),
-        pytest.param(Usage(2048 * MIB, 900 * MIB, True), [Step.DEFRAGMENT, Step.DISARM], id="room was made"),
-        pytest.param(Usage(2048 * MIB, 2000 * MIB, True), [Step.WARN], id="full"),
+        pytest.param(Usage(2048 * MIB, 2000 * MIB, (1,)), [Step.WARN, Step.DEFRAGMENT], id="full"),
+        pytest.param(Usage(900 * MIB, 900 * MIB, (1,)), [Step.DISARM], id="room was made"),
     ],
 )
 def test_upkeep(usage: Usage, steps: list[Step]) -> None:
