@@ -43,6 +43,7 @@ T = TypeVar("T", bound=Object)
 CLUSTER_ID = "a-cluster"
 TOKEN = "a-join-token"
 WAIT_S = 10.0
+POLL_S = 0.01
 MACHINE = Machine(
     cpus=2.0, memory_bytes=4 << 30, disk_bytes=50 << 30, boot_id="boot-1", machine_id="m", system_uuid="s",
     kernel="6.1", os_image="Debian", architecture="amd64",
@@ -188,6 +189,15 @@ async def until(
         status = getattr(seen, "status", seen)
         raise AssertionError(f"{kind.kind} {namespace}/{name} did not get there; last seen: {status}") from None
     raise AssertionError("the watch ended")
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """For what no watch tells; fails after `WAIT_S`."""
+    for _ in range(int(WAIT_S / POLL_S)):
+        if holds():
+            return
+        await asyncio.sleep(POLL_S)
+    raise AssertionError("it did not come to that")
 
 
 def phase_is(phase: str) -> Callable[[Pod | None], bool]:
