@@ -39,11 +39,13 @@ OWN_KEYS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURE_TAINTS.va
 MASS_LOSS_WINDOW_S = 30.0
 MASS_LOSS_RECHECK_S = 10.0
 """Nothing tells a node that other nodes have come back."""
+MASS_RECOVERY_GRACE_S = 30.0
+"""How long nodes have to come back after the first of them, once most were lost."""
 LOST_INDEX = "lost"
 
 
-def reconcile(node: Node, pods: Sequence[Pod], mass_loss: bool, started_at: datetime, now: datetime) -> Decision:
-    """`pods`: all that are bound to the node. `started_at`: no deadline begins before it."""
+def reconcile(node: Node, pods: Sequence[Pod], deadlines_from: datetime | None, now: datetime) -> Decision:
+    """`pods`: all that are bound to the node. `deadlines_from`: none begins before it; None: nothing is evicted."""
     taints = desired_taints(node, now)
     actions: list[Action] = []
     if taints != (node.spec.taints or ()):
@@ -53,9 +55,9 @@ def reconcile(node: Node, pods: Sequence[Pod], mass_loss: bool, started_at: date
     executing = [taint for taint in taints if taint.effect == "NoExecute"]
     if not executing:
         return Decision(tuple(actions))
-    if mass_loss:
+    if deadlines_from is None:
         return Decision(tuple(actions), requeue_after_s=MASS_LOSS_RECHECK_S)
-    due, next_s = _evictions(pods, executing, started_at, now)
+    due, next_s = _evictions(pods, executing, deadlines_from, now)
     actions += [Delete(PODS, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid) for pod in due]
     return Decision(tuple(actions), requeue_after_s=next_s, events=tuple(_announce(pod) for pod in due))
 
@@ -75,20 +77,37 @@ def readiness(node: Node) -> str:
     return condition.status if condition else "False"
 
 
-def evict_at(pod: Pod, taints: Sequence[Taint], started_at: datetime) -> datetime | None:
+def evict_at(pod: Pod, taints: Sequence[Taint], deadlines_from: datetime) -> datetime | None:
     """When the first NoExecute taint is tolerated no more; None: never (tainteviction, getMinTolerationTime)."""
-    deadlines = [_deadline(pod, taint, started_at) for taint in taints]
+    deadlines = [_deadline(pod, taint, deadlines_from) for taint in taints]
     return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
 
-def is_mass_loss(node: Node, lost: Sequence[Node], total: int) -> bool:
-    """Whether more than half of all nodes were lost about when this one was."""
-    if 2 * len(lost) <= total:
-        return False
-    moment = _lost_at(node)
-    window = timedelta(seconds=MASS_LOSS_WINDOW_S)
-    at_once = sum(abs(_lost_at(each) - moment) <= window for each in lost)
-    return 2 * at_once > total
+class Disruption:
+    """Whether most nodes are lost at once; the fault then lies between them and the control plane.
+
+    Remembers the end of it: nodes come back one by one, and the last of them must not pay for being the last.
+    """
+
+    def __init__(self, started_at: datetime) -> None:
+        self._deadlines_from, self._on = started_at, False
+
+    def observe(self, lost_at: Sequence[datetime], nodes: int, now: datetime) -> datetime | None:
+        """`lost_at`: when each lost node was lost. From when on deadlines count; None: nothing is evicted now."""
+        if is_mass_loss(lost_at, nodes):
+            self._on = True
+            return None
+        if self._on:
+            self._on = False
+            self._deadlines_from = now + timedelta(seconds=MASS_RECOVERY_GRACE_S)
+        return self._deadlines_from
+
+
+def is_mass_loss(lost_at: Sequence[datetime], nodes: int) -> bool:
+    """Whether more than half of all nodes were lost within one window of time."""
+    needed = nodes // 2 + 1
+    moments, window = sorted(lost_at), timedelta(seconds=MASS_LOSS_WINDOW_S)
+    return any(last - first <= window for first, last in zip(moments, moments[needed - 1 :], strict=False))
 
 
 def _own_taints(node: Node) -> list[tuple[str, str]]:
@@ -114,14 +133,14 @@ def _timed(taint: Taint, now: datetime) -> Taint:
 
 
 def _evictions(
-    pods: Sequence[Pod], taints: Sequence[Taint], started_at: datetime, now: datetime
+    pods: Sequence[Pod], taints: Sequence[Taint], deadlines_from: datetime, now: datetime
 ) -> tuple[list[Pod], float | None]:
     """The pods to evict now, and in how many seconds the next one is due."""
     due, waits = [], []
     for pod in pods:
         if is_finished(pod) or pod.metadata.deletion_timestamp is not None:
             continue
-        moment = evict_at(pod, taints, started_at)
+        moment = evict_at(pod, taints, deadlines_from)
         if moment is not None and moment <= now:
             due.append(pod)
         elif moment is not None:
@@ -129,9 +148,9 @@ def _evictions(
     return due, min(waits, default=None)
 
 
-def _deadline(pod: Pod, taint: Taint, started_at: datetime) -> datetime | None:
+def _deadline(pod: Pod, taint: Taint, deadlines_from: datetime) -> datetime | None:
     """The shortest of the matching tolerations counts; none: at once."""
-    since = max(taint.time_added or started_at, started_at)
+    since = max(taint.time_added or deadlines_from, deadlines_from)
     matching = [toleration for toleration in pod.spec.tolerations or () if tolerates(toleration, taint)]
     if not matching:
         return since
@@ -183,14 +202,16 @@ def _may_evict(node: Node) -> bool:
 def node_lifecycle_controller(informers: Informers, started_at: datetime) -> Controller:
     nodes, pods = informers.of(NODES), informers.of(PODS)
     index_by_node(pods)
+    disruption = Disruption(started_at)
     lost = nodes.add_index(LOST_INDEX, lambda node: (LOST_INDEX,) if _is_lost(node) else ())
 
     def decide(key: Key, now: datetime) -> Decision:
         node = nodes.get(*key)
         if node is None:
             return NOTHING
-        mass_loss = _is_lost(node) and is_mass_loss(node, lost.get(LOST_INDEX), len(nodes))
-        return reconcile(node, pods_on_node(pods, node.metadata.name), mass_loss, started_at, now)
+        lost_at = [_lost_at(each) for each in lost.get(LOST_INDEX)]
+        deadlines_from = disruption.observe(lost_at, len(nodes), now)
+        return reconcile(node, pods_on_node(pods, node.metadata.name), deadlines_from, now)
 
     def keys_of_pod(old: Pod | None, new: Pod | None) -> Iterable[Key]:
         """A pod concerns its node only while the node is not well."""
