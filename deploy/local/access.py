@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,17 @@ from deploy.local import nodes, processes
 from deploy.local.spec import ClusterError, ClusterSpec, Node
 from orch import kubeconfig
 from orch.cli.connection import Connection
+from orch.cli.durations import parse_time
 from orch.errors import OrchError
 from orch.kit.files import PRIVATE_MODE, PUBLIC_MODE, write_atomic
 
 REGISTRY_FOLDER = "registry"
 """Beside the kubeconfig: `address`, and certificates as skopeo's --cert-dir wants them named."""
 POLL_S = 0.1
+NODES_PATH = "/api/v1/nodes"
+LEASES_PATH = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+
+Plain = dict[str, Any]
 
 
 def write(spec: ClusterSpec) -> None:
@@ -34,13 +40,18 @@ def _keep(path: Path, content: bytes, mode: int) -> None:
         write_atomic(path, content, mode=mode)
 
 
-def wait_for_nodes(spec: ClusterSpec, timeout_s: float, say: Callable[[str], None]) -> None:
-    """Until every node is Ready; says each step. Raises ClusterError, which names a node that is not and why."""
+def wait_for_nodes(
+    spec: ClusterSpec, heard_after: dict[str, datetime], timeout_s: float, say: Callable[[str], None]
+) -> None:
+    """Until every node is Ready; says each step. Raises ClusterError, which names a node that is not and why.
+
+    `heard_after`: nodes that were started just now, and when; what the server kept of them from before does not count.
+    """
     api = Connection(kubeconfig.load([spec.paths.kubeconfig]))
     deadline = time.monotonic() + timeout_s
     said = ""
     while True:
-        ready = _ready_nodes(api)
+        ready = ready_nodes(*_seen(api), heard_after)
         waited_for = [node for node in spec.nodes if node.name not in ready]
         line = f"nodes: {len(spec.nodes) - len(waited_for)} of {len(spec.nodes)} Ready"
         if line != said:
@@ -62,14 +73,31 @@ def _give_up_if_dead(spec: ClusterSpec, node: Node, too_late: bool) -> None:
         raise ClusterError(f"{node.name} is not Ready, {what}: {processes.last_line(nodes.log_of(spec, node))}")
 
 
-def _ready_nodes(api: Connection) -> set[str]:
+def _seen(api: Connection) -> tuple[list[Plain], list[Plain]]:
+    """(Nodes, their Leases); nothing as long as the server does not answer."""
     try:
-        items = api.get("/api/v1/nodes")["items"] or ()
+        found = [api.get(path)["items"] or [] for path in (NODES_PATH, LEASES_PATH)]
     except OrchError:
-        return set()
-    return {node["metadata"]["name"] for node in items if _is_ready(node)}
+        return [], []
+    return found[0], found[1]
 
 
-def _is_ready(node: dict[str, Any]) -> bool:
+def ready_nodes(node_objects: list[Plain], leases: list[Plain], heard_after: dict[str, datetime]) -> set[str]:
+    """Names of nodes that are Ready, and whose lease was renewed after the given time where there is one."""
+    renewed = {
+        lease["metadata"]["name"]: parse_time(lease["spec"]["renewTime"])
+        for lease in leases
+        if lease["spec"].get("renewTime")
+    }
+    long_ago = datetime.min.replace(tzinfo=UTC)
+    return {
+        name
+        for node in node_objects
+        if (name := node["metadata"]["name"]) not in heard_after or renewed.get(name, long_ago) >= heard_after[name]
+        if _is_ready(node)
+    }
+
+
+def _is_ready(node: Plain) -> bool:
     conditions = node.get("status", {}).get("conditions") or ()
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

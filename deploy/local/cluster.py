@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deploy.local import access, cgroups, control_plane, network, nodes, preflight, processes
@@ -170,11 +171,14 @@ def _bring_up(spec: ClusterSpec, say: Say) -> bool:
     for part in parts:
         done |= _step(say, f"{part.name} on {part.address}", _ensure_part(spec, part), "started", "is running")
     access.write(spec)
+    began = datetime.now(UTC)
+    heard_after = {node.name: began for node in spec.nodes} if missing else {}
     for node in spec.nodes:
         powered = nodes.ensure_machine(spec, node)
         started = nodes.ensure_agent(spec, node) or powered
+        heard_after |= {node.name: began} if started else {}
         done |= _step(say, f"{node.name} on {node.address}", started, "started", "is running")
-    access.wait_for_nodes(spec, READY_WAIT_S, say)
+    access.wait_for_nodes(spec, heard_after, READY_WAIT_S, say)
     return done
 
 

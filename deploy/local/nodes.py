@@ -69,6 +69,7 @@ def ensure_agent(spec: ClusterSpec, node: Node) -> bool:
     if found.agent is not None:
         return False
     assert found.shell is not None, "a node is powered on before its agent starts"
+    _end_leftovers(spec, node)
     init = _wait_for_init(spec, node, found.shell)
     command = ["nsenter", "--target", str(init.pid), *NAMESPACES, "--", *_agent_command(spec, node)]
     entered = processes.spawn(
@@ -78,6 +79,15 @@ def ensure_agent(spec: ClusterSpec, node: Node) -> bool:
     agent = _wait_for_child(spec, node, entered, "orch-agent", AGENT_WAIT_S)
     processes.write(spec.paths.run / f"{node.name}-agent.pid", agent)
     return True
+
+
+def _end_leftovers(spec: ClusterSpec, node: Node) -> None:
+    """An agent whose first process was killed may still be on its way out; two must not work on one node."""
+    leaf = f"{_cgroup(spec, node)}/{cgroups.AGENT}"
+    for pid in cgroups.processes(cgroups.of_this_machine(), leaf):
+        process = processes.find(pid)
+        if process is not None and b"--node-name" in processes.words(pid):
+            processes.stop(process, grace_s=AGENT_STOP_GRACE_S)
 
 
 def power_off(spec: ClusterSpec, node: Node) -> None:

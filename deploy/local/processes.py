@@ -69,13 +69,17 @@ def children(pid: int) -> Iterator[Process]:
             yield Process(int(entry), stat.started)
 
 
+def words(pid: int) -> list[bytes]:
+    """The command line; empty for a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def runs(process: Process, executable: str) -> bool:
     """Whether it executes that file, directly or as a script."""
-    try:
-        words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return any(os.path.basename(word) == executable.encode() for word in words[:2])
+    return any(os.path.basename(word) == executable.encode() for word in words(process.pid)[:2])
 
 
 def read(pidfile: Path) -> Process | None:
