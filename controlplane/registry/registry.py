@@ -23,7 +23,7 @@ from controlplane.registry.strategy import Plan, Strategies, Strategy
 from controlplane.store import keys
 from controlplane.store.backend import Backend, Delete, Guard, Put, Refused, StoreError
 from controlplane.store.cache import WatchCache
-from controlplane.store.objects import Actor, ObjectFormat, encode_stored, moved_to, stored_at
+from controlplane.store.objects import Actor, ObjectFormat, encode_stored, moved_to, stored_at, with_revision
 from orch.api.causes import invalid
 from orch.api.kind import Kind
 from orch.api.meta import DeleteOptions, Object
@@ -140,9 +140,11 @@ class Registry:
             new = self._updated(strategy, await change(old.obj), old.obj, subresource)
             if new == old.obj:
                 return old
-            plan = strategy.plan(new, old.obj)
             if may_go(strategy, new):
+                old = Stored(new, old.revision, with_revision(encode_stored(kind, new), old.revision))
                 plan = strategy.plan(None, new)
+            else:
+                plan = strategy.plan(new, old.obj)
             try:
                 return await self._commit(_Write(kind, namespace, name, old, plan, context), dry_run=dry_run)
             except _Refused:

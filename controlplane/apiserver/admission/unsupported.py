@@ -12,8 +12,9 @@ class UnsupportedFields:
     async def admit(self, request: Request, obj: Any) -> Any:
         if obj is None or request.subresource:
             return obj
-        known = warnings_for(request.kind, request.old) if request.old is not None else []
-        for warning in warnings_for(request.kind, obj):
+        warnings = warnings_for(request.kind, obj)
+        known = warnings_for(request.kind, request.old) if warnings and request.old is not None else []
+        for warning in warnings:
             if warning not in known:
                 request.context.warn(warning)
         return obj

@@ -359,7 +359,9 @@ async def test_finalizers_keep_a_deleted_object_until_the_last_is_gone() -> None
             await w.admin.patch(CONFIGMAPS, "c", "default", {"metadata": {"finalizers": ["example.com/c"]}})
         kept = await w.admin.patch(CONFIGMAPS, "c", "default", {"metadata": {"finalizers": ["example.com/b"]}})
         assert kept.metadata.finalizers == ("example.com/b",)
-        await w.admin.patch(CONFIGMAPS, "c", "default", {"metadata": {"finalizers": None}})
+        last = await w.admin.patch(CONFIGMAPS, "c", "default", {"metadata": {"finalizers": None}})
+        assert last.metadata.finalizers is None
+        assert last.metadata.resource_version == str(w.parts.cache.revision)
         with pytest.raises(NotFound):
             await w.admin.get(CONFIGMAPS, "c", "default")
 
