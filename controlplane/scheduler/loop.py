@@ -24,7 +24,7 @@ from orch.api.pod.status import PodCondition
 from orch.client.client import Client, PatchType
 from orch.client.events import EventRecorder
 from orch.client.informer import Informer
-from orch.errors import ApiError
+from orch.errors import ApiError, BadRequest, Conflict, Forbidden, Invalid, NotFound
 from orch.kit.clock import Clock, whole_seconds
 from orch.kit.ids import Ids
 from orch.kit.tasks import forever
@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 SCHEDULER_NAME = "default-scheduler"
 WRITES_IN_FLIGHT_MAX = 128
+UNANSWERED_RETRY_DELAY_S = 0.2
+DEFINITE_ERRORS = (BadRequest, Conflict, Forbidden, Invalid, NotFound)
+"""Answers that say that nothing was written."""
 
 
 class Scheduler:
@@ -81,7 +84,7 @@ class Scheduler:
             )
         except ApiError as error:
             log.info("binding_refused", pod=metadata.name, namespace=metadata.namespace, error=str(error))
-            self._forget(info, placement.node)
+            await self._settle(info, placement.node, error)
         else:
             log.debug("pod_scheduled", pod=metadata.name, namespace=metadata.namespace, node=placement.node)
             self._queue.discard(info.uid)
@@ -90,8 +93,22 @@ class Scheduler:
         finally:
             self._writes.release()
 
+    async def _settle(self, info: PodInfo, node: str, error: ApiError) -> None:
+        """A binding that the API refused is forgotten; one that it did not answer may have happened: ask."""
+        metadata = info.pod.metadata
+        while not isinstance(error, DEFINITE_ERRORS):
+            await asyncio.sleep(UNANSWERED_RETRY_DELAY_S)
+            try:
+                pod = await self._client.get(PODS, metadata.name, metadata.namespace)
+            except ApiError as again:
+                error = again
+                continue
+            if pod.metadata.uid == info.uid and pod.spec.node_name:
+                return  # the watch brings it
+            break
+        self._forget(info, node)
+
     def _forget(self, info: PodInfo, node: str) -> None:
-        """The binding failed, or its outcome is unknown; what the cache shows by now decides."""
         pod = self._pods.by_uid(info.uid)
         if pod is not None and pod.spec.node_name:
             return

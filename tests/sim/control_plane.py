@@ -73,6 +73,11 @@ class ControlPlane:
         for part in (*PARTS, "api"):
             await self.kill_part(part)
 
+    async def restart(self) -> None:
+        """Whatever of it still runs is killed first."""
+        await self.kill()
+        await self.start()
+
     @property
     def up(self) -> bool:
         return "api" in self._running
