@@ -165,7 +165,10 @@ def _set_fields(kind: str, obj: Object) -> Iterator[tuple[Unsupported, str]]:
 
 
 def _find(value: Any, tree: _Tree | Unsupported, path: str) -> Iterator[tuple[Unsupported, str]]:
-    """Every row whose field is set, with the field's own path (indices written out). Zero values are not set."""
+    """Every row whose field is set, with the field's own path (indices written out).
+
+    Zero values are not set, except a false that denies a harmless true.
+    """
     if isinstance(tree, Unsupported):
         if value not in tree.harmless:
             yield tree, path
@@ -179,5 +182,6 @@ def _find(value: Any, tree: _Tree | Unsupported, path: str) -> Iterator[tuple[Un
     else:
         fields = fields_of(value.__class__)
         for name, branch in tree.items():
-            if inner := getattr(value, fields[name].attribute):
+            inner = getattr(value, fields[name].attribute)
+            if inner or (inner is False and isinstance(branch, Unsupported) and True in branch.harmless):
                 yield from _find(inner, branch, f"{path}.{name}" if path else name)

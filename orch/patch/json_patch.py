@@ -37,7 +37,7 @@ def _checked(operations: Any) -> Sequence[Mapping[str, Any]]:
     if len(operations) > OPERATIONS_MAX:
         raise BadRequest(f"a JSON patch has at most {OPERATIONS_MAX} operations, found {len(operations)}")
     for index, operation in enumerate(operations):
-        members = _MEMBERS.get(operation.get("op", "")) if isinstance(operation, Mapping) else None
+        members = _MEMBERS.get(str(operation.get("op"))) if isinstance(operation, Mapping) else None
         if members is None:
             raise BadRequest(f"JSON patch operation {index}: op must be one of {', '.join(_MEMBERS)}")
         for member in members:

@@ -128,10 +128,13 @@ def _identity(rule: ListRule) -> Callable[[Any], Any]:
 def _merged_items(key: str, before: list[Any], items: list[Any], merge_key: str, struct: Struct) -> list[Any]:
     """Items with the same merge key merge, new ones are appended, `$patch: replace` drops what was there."""
     kept = [item for item in items if not (isinstance(item, Mapping) and item.get(PATCH) == "replace")]
-    after = list(before) if len(kept) == len(items) else []
     for item in kept:
         if not isinstance(item, Mapping) or merge_key not in item:
             raise BadRequest(f"{key}: an item of the patch does not contain the merge key {merge_key}: {item}")
+    if len(kept) < len(items):
+        return [apply({}, item, struct) for item in kept]
+    after = list(before)
+    for item in kept:
         same = [index for index, other in enumerate(after) if other.get(merge_key) == item[merge_key]]
         if item.get(PATCH) == "delete":
             after = [other for index, other in enumerate(after) if index not in same]

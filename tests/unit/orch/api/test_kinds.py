@@ -1,0 +1,34 @@
+from typing import Any
+
+import pytest
+
+from orch.api.codec import UntypedCodec
+from orch.api.kind import Kind
+from orch.api.kinds import ALL_KINDS, PODS, builtin_kinds
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.kind)
+def test_a_kind_is_complete(kind: Kind[Any]) -> None:
+    obj = kind.codec.decode(b'{"metadata":{"name":"x"}}')
+    assert (obj.api_version, obj.kind) == (kind.api_version, kind.kind)
+    defaulted = kind.set_defaults(obj)
+    assert kind.set_defaults(defaulted) is defaulted
+    assert kind.codec.decode(kind.codec.encode(defaulted)) == defaulted
+    assert all(isinstance(getter(defaulted), str) for getter in kind.fields.values())
+    assert ("metadata.namespace" in [cause.field for cause in kind.validate(defaulted)]) is kind.namespaced
+    assert kind.validate_update(defaulted, defaulted) == []
+
+
+def test_names_are_unique() -> None:
+    names = [name for kind in ALL_KINDS for name in (kind.plural, *{kind.singular, *kind.short_names} - {kind.plural})]
+    assert len(names) == len(set(names))
+
+
+def test_a_table_is_looked_up_and_grows() -> None:
+    kinds = builtin_kinds()
+    assert kinds.by_resource("", "v1", "pods") is PODS
+    assert kinds.by_kind("v1", "Pod") is PODS
+    widgets = Kind("example.com", "v1", "Widget", "widgets", UntypedCodec("example.com/v1", "Widget"))
+    kinds.register(widgets)
+    assert kinds.by_kind("example.com/v1", "Widget") is widgets
+    assert builtin_kinds().by_kind("example.com/v1", "Widget") is None
