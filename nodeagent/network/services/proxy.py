@@ -16,7 +16,6 @@ from nodeagent.network.services.affinity import LIST_AFFINITY, forget, parse_aff
 from nodeagent.network.services.compile import Backend, Frontend
 from nodeagent.network.services.nft import Nft, NftFault
 from nodeagent.network.services.ruleset import (
-    STICKY_CHAIN_PREFIX,
     TABLE,
     RulesetConfig,
     chain_names,
@@ -43,14 +42,14 @@ class ServiceProxy:
         """Writes what is pending. Raises NetworkFault; nothing is lost then, the next sync loads everything."""
         change = self._table.update()
         loaded, self._loaded = self._loaded, False
-        backends = self._table.backends()
         if loaded:
             await in_thread(lambda: self._write(change))
-            await in_thread(lambda: self._forget(change.frontends, backends))
         else:
             elements = self._table.elements()
             await in_thread(lambda: self._load(elements))
-            await in_thread(lambda: self._forget(frozenset(backends), backends))
+            change = Change(frontends=self._table.frontends(), sticky=True)
+        backends = self._table.backends(change.frontends)
+        await in_thread(lambda: self._forget(change, backends))
         self._loaded = True
 
     async def check(self) -> None:
@@ -80,13 +79,13 @@ class ServiceProxy:
             self._nft.run(commands)
             self._chains |= chain_names(change.added.values())
 
-    def _forget(self, changed: frozenset[Frontend], backends: Mapping[Frontend, frozenset[Backend]]) -> None:
-        if any(name.startswith(STICKY_CHAIN_PREFIX) for name in self._chains):
-            commands = forget(parse_affinity(self._nft.run_json(LIST_AFFINITY)), changed, backends)
+    def _forget(self, change: Change, backends: Mapping[Frontend, frozenset[Backend]]) -> None:
+        if change.sticky:
+            commands = forget(parse_affinity(self._nft.run_json(LIST_AFFINITY)), change.frontends, backends)
             if commands:
                 self._nft.run(commands)
-        if any(frontend.protocol == "udp" for frontend in changed):
-            _forget_flows(changed, backends)
+        if any(frontend.protocol == "udp" for frontend in change.frontends):
+            _forget_flows(change.frontends, backends)
 
 
 def _forget_flows(changed: frozenset[Frontend], backends: Mapping[Frontend, frozenset[Backend]]) -> None:

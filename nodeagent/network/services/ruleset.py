@@ -20,7 +20,6 @@ from nodeagent.network.services.table import Change, Drop, Elements, Pick, Remem
 
 TABLE = "ip orch"
 AFFINITY_ENTRIES_MAX = 65_536
-STICKY_CHAIN_PREFIX = "sticky"
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
 _FRONTEND = "ip daddr . meta l4proto . th dport"
@@ -153,12 +152,8 @@ def _base_chains(config: RulesetConfig) -> tuple[str, ...]:
 def _chain_name(chain: Pick | Remember) -> str:
     if isinstance(chain, Remember):
         return f"remember_{chain.timeout_s}"
-    parts = (
-        STICKY_CHAIN_PREFIX if chain.sticky else "",
-        "node" if chain.node_port else "",
-        "inside" if chain.first else "",
-    )
-    return "_".join(filter(None, (*parts, f"pick_{chain.count}")))
+    kinds = ((chain.sticky, "sticky"), (chain.node_port, "node"), (chain.first > 0, "inside"))
+    return "_".join([*(name for holds, name in kinds if holds), f"pick_{chain.protocol}_{chain.count}"])
 
 
 def _chains(values: Iterable[Value], known: Iterable[str] = ()) -> Iterator[str]:

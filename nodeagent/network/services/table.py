@@ -18,6 +18,7 @@ INSIDE_FIRST_INDEX = 32_768
 
 ServiceKey = tuple[str, str]
 """Namespace and name."""
+_NOBODY: ServiceKey = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class Change:
     added: Elements = field(default_factory=dict)
     frontends: frozenset[Frontend] = frozenset()
     """Whose backends changed, or which came or went: connections remembered for them may be stale."""
+    sticky: bool = False
+    """Whether one of them had session affinity."""
 
 
 class ServiceTable:
@@ -93,13 +96,18 @@ class ServiceTable:
         if new is not None:
             self._slices.setdefault(service_of(new), {})[new.metadata.name] = new
 
-    def backends(self) -> dict[Frontend, frozenset[Backend]]:
-        """Every frontend that is in force, with all backends that it may lead to."""
-        return {
-            port.frontend: frozenset(port.backends) | frozenset(port.inside_backends or ())
-            for ports in self._compiled.values()
-            for port in ports
-        }
+    def frontends(self) -> frozenset[Frontend]:
+        """All that are in force."""
+        return frozenset(self._owners)
+
+    def backends(self, frontends: Iterable[Frontend]) -> dict[Frontend, frozenset[Backend]]:
+        """Of those frontends that are in force, all backends that they may lead to."""
+        found = {}
+        for frontend in frontends:
+            for port in self._compiled.get(self._owners.get(frontend, _NOBODY), ()):
+                if port.frontend == frontend:
+                    found[frontend] = frozenset(port.backends) | frozenset(port.inside_backends or ())
+        return found
 
     def elements(self) -> Elements:
         """Everything, as of the last update."""
@@ -143,6 +151,7 @@ def _change(before: Mapping[Frontend, VirtualPort], after: Mapping[Frontend, Vir
         deleted={key: value for key, value in old.items() if new.get(key, missing) != value},
         added={key: value for key, value in new.items() if old.get(key, missing) != value},
         frontends=frozenset(changed),
+        sticky=any(before[found].affinity_timeout_s for found in changed if found in before),
     )
 
 
