@@ -14,6 +14,8 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import uvloop
+
 from nodeagent.network.netns import enter_netns
 
 T = TypeVar("T")
@@ -82,7 +84,7 @@ class LoopInNetns:
     """An event loop that runs in a thread inside a namespace, as an agent runs in its node's."""
 
     def __init__(self, netns: Netns) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = uvloop.new_event_loop()
         started: Future[None] = Future()
 
         def body() -> None:
