@@ -5,7 +5,7 @@ connection counts as lost when the server leaves heartbeats unanswered, whatever
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -84,7 +84,7 @@ class Link:
                     await _Session(link, self._node, self._desired, self._outbox, self._connected).run()
                 reason = "the server ended the session"
             except* (LinkLost, StaleSnapshot) as errors:
-                reason = "; ".join(str(error) for error in errors.exceptions)
+                reason = "; ".join(_messages(errors))
             delay_s = self._backoff.next_s("dial") * self._ids.uniform(1 - RECONNECT_JITTER, 1 + RECONNECT_JITTER)
             log.info("session_ended", reason=reason, reconnect_in_s=round(delay_s, 2))
             await asyncio.sleep(delay_s)
@@ -183,6 +183,14 @@ class _Session:
             sequence += 1
             await self._link.send(node_pb2.AgentMessage(heartbeat=node_pb2.Heartbeat(sequence=sequence)))
             await asyncio.sleep(self._heartbeat_interval_s)
+
+
+def _messages(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _messages(error)
+        else:
+            yield str(error)
 
 
 def _items(wire: node_pb2.Items) -> list[Item]:

@@ -13,7 +13,6 @@ import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import structlog
 import uvloop
@@ -47,7 +46,7 @@ from nodeagent.runtime.cgroups import Cgroups, Layout
 from nodeagent.runtime.interface import Resources
 from nodeagent.runtime.mount_namespace import SharedMountNamespace, prepare_mount_namespace
 from nodeagent.runtime.runtime import CrunRuntime
-from nodeagent.supervisor import EX_CONFIG
+from nodeagent.supervisor import EX_CONFIG, keep_from_children
 from nodeagent.volumes.pod_files import PodDns
 from nodeagent.volumes.volumes import Volumes
 from orch.api.node import Node
@@ -81,6 +80,7 @@ FAULTS_THAT_STAY = (AlreadyRunning, JoinRefused, SharedMountNamespace, Permissio
 
 def run_node(options: argparse.Namespace) -> int:
     """Runs the agent; the process's exit code. Raises OrchError, OSError for faults that may pass."""
+    keep_from_children(options.inherited)
     try:
         layout = prepare_mount_namespace()
         options.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -149,7 +149,7 @@ class _NodeParts:
         async with self._runtime(network, images) as runtime, asyncio.TaskGroup() as group:
             prober = Prober(runtime, group, self._clock, self._ids)
             agent = self._agent(runtime, images, prober, network, certificate, resolv_conf)
-            group.create_task(forever("supervisor", lambda: _supervisor_ends(inherited.alive)))
+            group.create_task(_supervisor_ends(inherited.alive))
             group.create_task(forever("network", network.run))
             group.create_task(forever("agent", agent.run))
 
@@ -269,7 +269,7 @@ def _dns_sockets(udp: int, tcp: int) -> DnsSockets:
     return sockets
 
 
-async def _supervisor_ends(alive: int) -> Any:
+async def _supervisor_ends(alive: int) -> None:
     """Raises SupervisorGone when the pipe's other end is closed."""
     gone = asyncio.Event()
     asyncio.get_running_loop().add_reader(alive, gone.set)

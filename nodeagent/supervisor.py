@@ -4,6 +4,7 @@ It knows nothing of pods: killing the agent, or both, changes nothing in the con
 supervisor, which it notices by the end of a pipe; so a node never has two agents.
 """
 
+import errno
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from orch.errors import OrchError
 from orch.kit.backoff import Backoff
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,11 @@ IP_FREEBIND = 15
 """From linux/in.h: bind an address that the node does not have yet."""
 DNS_PORT = 53
 TCP_BACKLOG = 128
+BIND_ATTEMPTS_MAX, BIND_RETRY_DELAY_S = 100, 0.1
+
+
+class AddressTaken(OrchError):
+    """The address of the cluster's DNS server is in use on this node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +55,38 @@ class Inherited:
         return Inherited(*(int(number) for number in argument.split(",")))
 
 
+def keep_from_children(inherited: Inherited) -> None:
+    """What the agent starts (a container's monitor lives longer than it) must not hold the port or the pipe."""
+    for descriptor in (inherited.dns_udp, inherited.dns_tcp, inherited.alive):
+        os.set_inheritable(descriptor, False)
+
+
 def bind_dns(address: str, port: int = DNS_PORT) -> tuple[socket.socket, socket.socket]:
-    """(UDP, listening TCP) on the cluster's DNS address, before the node has it. Raises OSError when it is taken."""
+    """(UDP, listening TCP) on the cluster's DNS address, before the node has it. The agent of a supervisor that was
+    killed gets some seconds to end. Raises AddressTaken."""
+    for _ in range(BIND_ATTEMPTS_MAX):
+        try:
+            return _bind_dns(address, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            time.sleep(BIND_RETRY_DELAY_S)
+    raise AddressTaken(f"port {port} of {address} is taken: another agent or DNS server runs on this node")
+
+
+def _bind_dns(address: str, port: int) -> tuple[socket.socket, socket.socket]:
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    for made in (udp, tcp):
-        made.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
-        made.bind((address, port))
-    tcp.listen(TCP_BACKLOG)
+    try:
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for made in (udp, tcp):
+            made.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+            made.bind((address, port))
+        tcp.listen(TCP_BACKLOG)
+    except OSError:
+        udp.close()
+        tcp.close()
+        raise
     return udp, tcp
 
 
