@@ -137,10 +137,21 @@ def test_changed_endpoints_are_followed(world: World) -> None:
 def test_a_service_without_endpoints_refuses_at_once(world: World, client: str) -> None:
     world.apply(service(), endpoints([]))
     source = world.node if client == "node" else world.pods[0].netns
-    with pytest.raises(ConnectionRefusedError):
-        fetch(source, CLUSTER_IP, 80, timeout_s=0.5)
+    for _ in range(10):
+        with pytest.raises(ConnectionRefusedError):
+            fetch(source, CLUSTER_IP, 80, timeout_s=0.5)
     with pytest.raises(ConnectionRefusedError):
         fetch(source, NODE, NODE_PORT, timeout_s=0.5)
+
+
+def test_a_udp_service_without_endpoints_is_unreachable(world: World) -> None:
+    world.apply(service(protocol="UDP"), endpoints([], 8053, "UDP"))
+    client = world.pods[0].netns.call(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    client.settimeout(0.5)
+    client.connect((CLUSTER_IP, 80))
+    client.send(b"?")
+    with client, pytest.raises(ConnectionRefusedError):
+        client.recv(10)
 
 
 def test_a_deleted_service_refuses(world: World) -> None:

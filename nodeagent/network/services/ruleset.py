@@ -134,6 +134,8 @@ def _base_chains(config: RulesetConfig) -> tuple[str, ...]:
             for protocol in _PROTOCOLS
         ),
         "}",
+        # A reset for TCP: the kernel sends one ICMP error per second to a destination (icmp_ratelimit, after a burst
+        # of six), so that a client whose error was left out would try for another second.
         "chain refuse {",
         "meta l4proto tcp reject with tcp reset",
         "reject with icmp type port-unreachable",
