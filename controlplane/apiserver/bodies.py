@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 from aiohttp.web import BaseRequest
 
+from controlplane.apiserver.yaml_body import yaml_to_json
 from orch.api.codec import StructCodec
 from orch.api.kind import Codec, Kind
 from orch.api.meta import DeleteOptions, Object
@@ -25,6 +25,8 @@ OBJECT_TYPES = ("", "application/json", *YAML_TYPES)
 """No Content-Type means JSON, as in Kubernetes."""
 APPLY_PATCH_TYPE = "application/apply-patch+yaml"
 SCALE_CODEC = StructCodec(Scale)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the JSON decoder raises for text that is malformed, of the wrong types, or nested too deep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +37,6 @@ class Body:
     media: str
 
 
-class _PlainLoader(yaml.CSafeLoader):
-    """YAML as JSON sees it: timestamps stay strings."""
-
-
-_PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
-
-
 async def read_body(request: BaseRequest, max_bytes: int) -> Body:
     """Raises RequestEntityTooLarge before it has read more than `max_bytes` and one network buffer."""
     media = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -52,6 +44,8 @@ async def read_body(request: BaseRequest, max_bytes: int) -> Body:
         return Body(b"", media)
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
+    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # the low-level server of aiohttp leaves it to us
     parts, size = [], 0
     async for part in request.content.iter_any():
         size += len(part)
@@ -72,14 +66,7 @@ def json_of(body: Body) -> bytes:
             f'the body of the request was in an unknown format ("{body.media}") - accepted media types include: '
             "application/json, application/yaml"
         )
-    return _yaml_to_json(body.data) if body.media in YAML_TYPES else body.data
-
-
-def _yaml_to_json(data: bytes) -> bytes:
-    try:
-        return msgspec.json.encode(yaml.load(data, _PlainLoader))
-    except (yaml.YAMLError, TypeError, RecursionError) as error:
-        raise BadRequest(f"the object provided is unrecognized (must be YAML): {error}") from error
+    return yaml_to_json(body.data) if body.media in YAML_TYPES else body.data
 
 
 class _TypeHead(msgspec.Struct, rename="camel"):
@@ -102,7 +89,7 @@ def decode_object(
     api_version, name = ("autoscaling/v1", "Scale") if subresource == "scale" else (kind.api_version, kind.kind)
     try:
         obj: Any = codec.decode(data)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         _check_type(_type_head(data), api_version, name)
         obj = _decode_lenient(codec, data, name, validation, warn)
     _check_type(obj, api_version, name)
@@ -112,7 +99,7 @@ def decode_object(
 def _type_head(data: bytes) -> _TypeHead:
     try:
         return msgspec.json.decode(data, type=_TypeHead)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadRequest(f"the object provided is unrecognized (must be a JSON object): {error}") from error
 
 
@@ -139,7 +126,7 @@ def decode_plain(body: Body) -> dict[str, Any]:
     """The body of a subresource that takes plain data. Raises BadRequest, UnsupportedMediaType."""
     try:
         return msgspec.json.decode(json_of(body), type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequest(f"the object provided is unrecognized (must be a JSON object): {error}") from error
 
 
@@ -156,7 +143,7 @@ def decode_patch(body: Body) -> tuple[PatchType, Any]:
         ) from None
     try:
         return patch_type, msgspec.json.decode(body.data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequest(f"the patch is not valid JSON: {error}") from error
 
 
@@ -166,5 +153,5 @@ def decode_delete_options(body: Body) -> DeleteOptions:
         return DeleteOptions()
     try:
         return msgspec.json.decode(json_of(body), type=DeleteOptions)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadRequest(f"the body is no DeleteOptions: {error}") from error

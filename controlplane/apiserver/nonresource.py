@@ -9,24 +9,37 @@ from aiohttp.web import BaseRequest, StreamResponse
 from controlplane.apiserver import discovery
 from controlplane.apiserver.negotiation import Form, negotiate
 from controlplane.apiserver.responses import gzip_large, json_response, no_such_path
+from controlplane.apiserver.schemas import Schemas
 from controlplane.registry.interface import Api, RequestContext
 from orch.api.kind import KindTable
 from orch.errors import MethodNotAllowed
 
+ROOT_PATHS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
+
 
 class NonResources:
-    """Documents are made from the kind table at request time; an ETag saves the sending, not the making."""
+    """Discovery is made from the kind table at request time; an ETag saves the sending, not the making."""
 
     def __init__(self, api: Api, kinds: KindTable) -> None:
         self._api = api
         self._kinds = kinds
+        self._schemas = Schemas(kinds)
 
     async def serve(self, request: BaseRequest, context: RequestContext, parts: list[str]) -> StreamResponse:
         """Raises Forbidden, NotFound, MethodNotAllowed, NotAcceptable."""
         await self._api.authorize(context, request.method.lower(), "", "/" + "/".join(parts))
         if request.method != "GET":
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if parts[0] == "openapi":
+            return await self._openapi(request, parts)
         return await self._discovery(request, parts)
+
+    async def _openapi(self, request: BaseRequest, parts: list[str]) -> StreamResponse:
+        found = await self._schemas.find(parts, request.headers.get("Accept", ""))
+        if found is None:
+            raise no_such_path()
+        body, media = found
+        return await document_response(request, body, media)
 
     async def _discovery(self, request: BaseRequest, parts: list[str]) -> StreamResponse:
         wanted = negotiate(request.headers.get("Accept", ""))
@@ -58,7 +71,7 @@ class NonResources:
     def _paths(self) -> list[str]:
         versions = {f"/apis/{k.group}/{k.version}" if k.group else f"/api/{k.version}" for k in self._kinds}
         groups = {f"/apis/{k.group}" for k in self._kinds if k.group}
-        return sorted({"/api", "/apis", "/healthz", "/livez", "/readyz", "/version"} | versions | groups)
+        return sorted({*ROOT_PATHS, *versions, *groups})
 
 
 async def document_response(request: BaseRequest, body: bytes, media: str) -> StreamResponse:

@@ -19,6 +19,7 @@ from controlplane.apiserver.call import Call
 from controlplane.apiserver.forms import object_body, other_list_body
 from controlplane.apiserver.lists import Lists
 from controlplane.apiserver.negotiation import Form
+from controlplane.apiserver.paths import verb_of
 from controlplane.apiserver.responses import (
     GZIP_MIN_BYTES,
     gzip_large,
@@ -123,6 +124,17 @@ class Objects:
         return plain_response(success_status(), status=201, warnings=call.warnings)
 
     async def _body(self, call: Call) -> Body:
+        """Authorized before it is read: a 403 comes before complaints about the body, and strangers cost no parsing."""
+        path = call.path
+        await self._api.authorize(
+            call.context,
+            verb_of(call.request.method, path),
+            path.group,
+            path.plural,
+            namespace=path.namespace,
+            name=path.name,
+            subresource=path.subresource,
+        )
         return await read_body(call.request, self._body_max_bytes)
 
     def _write_options(self, call: Call) -> WriteOptions:

@@ -41,3 +41,12 @@ def _below_version(group: str, version: str, rest: list[str]) -> ResourcePath:
     name = rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) == 3 else "/".join(rest[2:])
     return ResourcePath(group, version, rest[0], namespace, name, subresource)
+
+
+def verb_of(method: str, path: ResourcePath) -> str:
+    """The verb that authorization asks about; watch is told apart by the query, not here."""
+    if method == "GET":
+        return "get" if path.name else "list"
+    if method == "DELETE":
+        return "delete" if path.name else "deletecollection"
+    return {"POST": "create", "PUT": "update", "PATCH": "patch"}.get(method, method.lower())

@@ -8,7 +8,7 @@ from controlplane.apiserver.call import Call
 from controlplane.apiserver.limits import Deadlines, Gate
 from controlplane.apiserver.negotiation import Wanted
 from controlplane.apiserver.objects import Handler, Objects, verbs_of
-from controlplane.apiserver.paths import ResourcePath
+from controlplane.apiserver.paths import ResourcePath, verb_of
 from controlplane.apiserver.podlogs import PodLogs
 from controlplane.apiserver.pods import PodLookup
 from controlplane.apiserver.query import Query
@@ -22,8 +22,6 @@ from orch.api.kind import Kind, KindTable
 from orch.errors import MethodNotAllowed
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
-
-API_VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
 class Resources:
@@ -81,7 +79,7 @@ class Resources:
         """Authorization comes before 404, so that names of resources cannot be probed."""
         await self._api.authorize(
             context,
-            API_VERBS.get(method, method.lower()),
+            verb_of(method, path),
             path.group,
             path.plural,
             namespace=path.namespace,

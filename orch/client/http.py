@@ -9,20 +9,24 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from yarl import URL
 
+from orch.api.codec import StructCodec
 from orch.api.kind import Kind
 from orch.api.meta import DeleteOptions, Object
+from orch.api.subresources import Scale
 from orch.client.client import EventType, ListPage, PatchType, WatchEvent
 from orch.errors import ApiError, InternalError, ServiceUnavailable, Timeout, from_status
 from orch.kubeconfig import Access
 
 T = TypeVar("T", bound=Object)
+
+SCALE: Kind[Scale] = Kind("autoscaling", "v1", "Scale", "scales", StructCodec(Scale))
 
 REQUEST_TIMEOUT_S = 60.0
 WATCH_SILENCE_MAX_S = 600.0
@@ -93,7 +97,7 @@ class HttpClient:
     async def update(self, kind: Kind[T], obj: T, *, subresource: str = "", dry_run: bool = False) -> T:
         path = object_path(kind, obj.metadata.namespace, obj.metadata.name, subresource)
         body = await self._call("PUT", path, _dry_run(dry_run), kind.codec.encode(obj))
-        return _object(kind, body)
+        return _object(_answered(kind, subresource), body)
 
     async def patch(
         self,
@@ -107,7 +111,7 @@ class HttpClient:
     ) -> T:
         path = object_path(kind, namespace, name, subresource)
         body = await self._call("PATCH", path, {}, msgspec.json.encode(patch), patch_type.value)
-        return _object(kind, body)
+        return _object(_answered(kind, subresource), body)
 
     async def delete(
         self, kind: Kind[T], name: str, namespace: str = "", *, options: DeleteOptions | None = None
@@ -207,6 +211,11 @@ def object_path(kind: Kind[Any], namespace: str, name: str = "", subresource: st
     scope = f"/namespaces/{quote(namespace, safe='')}" if kind.namespaced and namespace else ""
     tail = "".join(f"/{quote(part, safe='')}" for part in (kind.plural, name, subresource) if part)
     return root + scope + tail
+
+
+def _answered(kind: Kind[T], subresource: str) -> Kind[T]:
+    """The kind of the answer: the scale subresource takes and gives Scale, as `LocalClient` does."""
+    return cast(Kind[T], SCALE) if subresource == "scale" else kind
 
 
 def _object(kind: Kind[T], data: bytes) -> T:

@@ -14,6 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from orch.api.configmap import ConfigMap
 from orch.api.kinds import CONFIGMAPS, DEPLOYMENTS
 from orch.api.meta import ObjectMeta
+from orch.api.subresources import Scale
 from orch.client.client import EventType, PatchType
 from orch.client.http import connect
 from orch.errors import AlreadyExists, Conflict
@@ -30,6 +31,7 @@ POD: dict[str, Any] = {
     "metadata": {"name": "web", "labels": {"app": "web"}},
     "spec": {"containers": [{"name": "app", "image": "app:1"}]},
 }
+IN_DEFAULT = {"name": "web", "namespace": "default"}
 DEPLOYMENT: dict[str, Any] = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
@@ -193,4 +195,8 @@ async def test_http_client_against_the_real_chain(running: RunningServer) -> Non
             await client.update(CONFIGMAPS, made)
         page = await client.list(DEPLOYMENTS)
         assert page.items == ()
+        await client.create(DEPLOYMENTS, DEPLOYMENTS.codec.from_plain(DEPLOYMENT | {"metadata": IN_DEFAULT}))
+        scale = await client.patch(DEPLOYMENTS, "web", "default", {"spec": {"replicas": 4}}, subresource="scale")
+        assert isinstance(scale, Scale)
+        assert scale.spec.replicas == 4
         await client.delete(CONFIGMAPS, "c", "default")

@@ -81,13 +81,13 @@ async def create_config_maps(running: RunningServer, kubectl: Kubectl, *names: s
     """From a manifest: the newest versions' `kubectl create configmap` sends protobuf, which we do not take."""
     items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": n}, "data": {"a": "1"}} for n in names]
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-    await kubectl.run(running.kubeconfig, "create", "--validate=false", "-f", "-", stdin=manifest)
+    await kubectl.run(running.kubeconfig, "create", "-f", "-", stdin=manifest)
 
 
 async def test_apply_is_created_then_unchanged_then_configured(running: RunningServer, kubectl: Kubectl) -> None:
     async def apply(**values: str) -> list[str]:
         manifest = MANIFEST.format(**values)
-        out = await kubectl.run(running.kubeconfig, "apply", "--validate=false", "-f", "-", stdin=manifest)
+        out = await kubectl.run(running.kubeconfig, "apply", "-f", "-", stdin=manifest)
         return [line.split()[-1] for line in out.splitlines()]
 
     assert await apply(colour="red", image="1") == ["created"] * 3
@@ -100,7 +100,7 @@ async def test_apply_is_created_then_unchanged_then_configured(running: RunningS
 
 async def test_tables_by_name_selector_and_namespace(running: RunningServer, kubectl: Kubectl) -> None:
     manifest = MANIFEST.format(colour="red", image="1")
-    await kubectl.run(running.kubeconfig, "apply", "--validate=false", "-f", "-", stdin=manifest)
+    await kubectl.run(running.kubeconfig, "apply", "-f", "-", stdin=manifest)
     out = await kubectl.run(running.kubeconfig, "get", "deploy", "-l", "tier=front", "-o", "wide")
     header, line = (row.split() for row in out.splitlines())
     assert header == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE", "CONTAINERS", "IMAGES", "SELECTOR"]
@@ -118,7 +118,7 @@ async def test_everyday_changes(running: RunningServer, kubectl: Kubectl) -> Non
         return (await kubectl.run(running.kubeconfig, *arguments, stdin=stdin)).strip()
 
     manifest = MANIFEST.format(colour="red", image="1")
-    await run("create", "--validate=false", "-f", "-", stdin=manifest)
+    await run("create", "-f", "-", stdin=manifest)
     await run("label", "deploy", "web", "tier=back", "--overwrite")
     await run("annotate", "deploy", "web", "note=hello")
     await run("scale", "deploy", "web", "--replicas=5")
@@ -162,9 +162,23 @@ async def test_delete_waits_until_the_object_is_gone(running: RunningServer, kub
     assert await kubectl.run(running.kubeconfig, "get", "cm", "-o", "name") == ""
 
 
+async def test_unknown_fields_are_refused_before_anything_is_made(running: RunningServer, kubectl: Kubectl) -> None:
+    out = await kubectl.run(
+        running.kubeconfig, "create", "-f", "-", stdin=POD.replace("nodeName", "nodeNome"), check=False
+    )
+    assert "nodeNome" in out
+    assert await kubectl.run(running.kubeconfig, "get", "pods", "-o", "name") == ""
+
+
+async def test_explain(running: RunningServer, kubectl: Kubectl) -> None:
+    out = await kubectl.run(running.kubeconfig, "explain", "deployment.spec.template.spec.containers.resources")
+    assert "limits" in out
+    assert "requests" in out
+
+
 async def test_logs_and_exec(running: RunningServer, kubectl: Kubectl, streams: FakeStreams) -> None:
     streams.log_chunks = [b"one\n", b"two\n"]
-    await kubectl.run(running.kubeconfig, "create", "--validate=false", "-f", "-", stdin=POD)
+    await kubectl.run(running.kubeconfig, "create", "-f", "-", stdin=POD)
     assert await kubectl.run(running.kubeconfig, "logs", "web", "--tail=2", "--timestamps") == "one\ntwo\n"
     _, log = streams.log_requests[0]
     assert isinstance(log, LogRequest)
@@ -176,7 +190,7 @@ async def test_logs_and_exec(running: RunningServer, kubectl: Kubectl, streams: 
 
 
 async def test_exit_codes_of_exec(running: RunningServer, kubectl: Kubectl, streams: FakeStreams) -> None:
-    await kubectl.run(running.kubeconfig, "create", "--validate=false", "-f", "-", stdin=POD)
+    await kubectl.run(running.kubeconfig, "create", "-f", "-", stdin=POD)
     streams.exit_code = 7
     out = await kubectl.run(running.kubeconfig, "exec", "web", "--", "false", check=False)
     assert "command terminated with exit code 7" in out

@@ -1,15 +1,25 @@
 """A server over the fake Api, and a client of it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import aiohttp
 import pytest
+import uvloop
 
 from orch.api.kinds import builtin_kinds
 from orch.client.http import HttpClient, connect, tls_context
 from tests.apiserver import RunningServer, running_server
 from tests.unit.controlplane.apiserver.fakes import FakeApi, FakeStreams
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
+    """What is about transports runs on uvloop, as in production, and on asyncio's own loop."""
+    both = item.path.stem in ("test_spdy", "test_streams", "test_watches", "test_lists")
+    return {"asyncio": asyncio.new_event_loop, **({"uvloop": uvloop.new_event_loop} if both else {})}
 
 
 @pytest.fixture

@@ -82,6 +82,9 @@ async def test_refusals_are_status_bodies(
         pytest.param("application/json", b"{", 400, id="malformed JSON"),
         pytest.param("application/json", b"", 400, id="no body"),
         pytest.param("application/json", b"[]", 400, id="a list"),
+        pytest.param("application/json", b'{"spec":' * 100_000, 400, id="nested too deep"),
+        pytest.param("application/json", b'{"nonsense":' + b"[" * 100_000, 400, id="unknown field nested too deep"),
+        pytest.param("application/yaml", b"[" * 100_000, 400, id="YAML nested too deep"),
         pytest.param("application/json", b'"\xff"', 400, id="no UTF-8"),
         pytest.param("application/yaml", b"a: [", 400, id="malformed YAML"),
         pytest.param("application/json", b'{"kind":"Service"}', 400, id="another kind"),
@@ -96,6 +99,11 @@ async def test_bad_bodies(http: aiohttp.ClientSession, media: str, body: bytes, 
     async with http.post(PODS_PATH, data=io.BytesIO(body), headers={"Content-Type": media}) as response:
         status = await json_of(response)
     assert (response.status, status["kind"]) == (code, "Status")
+
+
+async def test_a_client_may_wait_for_the_permission_to_send(http: aiohttp.ClientSession) -> None:
+    async with asyncio.timeout(5), http.post(PODS_PATH, json=POD_JSON, expect100=True) as response:
+        assert response.status == 201
 
 
 async def test_create_in_yaml_answers_201(http: aiohttp.ClientSession) -> None:
@@ -171,8 +179,9 @@ async def test_anonymous_is_forbidden_and_a_bad_token_unauthorized(running: Runn
     async with aiohttp.ClientSession(running.access.server, connector=anonymous) as http:
         async with http.get(PODS_PATH) as response:
             assert (response.status, (await json_of(response))["reason"]) == (403, "Forbidden")
-        async with http.get("/api/v1/nonsense") as response:
-            assert response.status == 403
+        for method, path in (("GET", "/api/v1/nonsense"), ("POST", PODS_PATH), ("DELETE", PODS_PATH)):
+            async with http.request(method, path, data=b"{") as response:
+                assert response.status == 403
         async with http.get(PODS_PATH, headers={"Authorization": "Bearer wrong"}) as response:
             assert (response.status, (await json_of(response))["reason"]) == (401, "Unauthorized")
         for path in ("/healthz", "/livez", "/readyz", "/version"):
