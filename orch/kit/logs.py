@@ -5,6 +5,9 @@ import sys
 
 import structlog
 
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+"""Without the frames' variables: they may hold Secrets."""
+
 
 def configure_logs(*, json: bool, debug: bool = False) -> None:
     """Logs go to stderr: JSON lines for services, aligned text for a person's terminal."""
@@ -16,7 +19,7 @@ def configure_logs(*, json: bool, debug: bool = False) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if json else structlog.processors.StackInfoRenderer(),
+            _TRACEBACKS if json else structlog.processors.StackInfoRenderer(),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.INFO),

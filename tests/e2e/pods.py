@@ -8,7 +8,7 @@ Manifest = dict[str, Any]
 
 def pod(name: str, *command: str, node: str = "", labels: dict[str, str] | None = None, **spec: Any) -> Manifest:
     """A pod of one container `main`; without a command it serves HTTP on port 8080."""
-    container: Manifest = {"name": "main", "image": IMAGE}
+    container: Manifest = {"name": "main", "image": IMAGE, "securityContext": {"runAsUser": 0}}
     if command:
         container["command"] = list(command)
     container |= spec.pop("container", {})
