@@ -27,17 +27,16 @@ class PodLogs:
         self._clock = clock
 
     async def serve(self, call: Call) -> StreamResponse:
-        """Errors that come before the first byte are Status bodies; a later one ends the connection, since a client
-        must not take half a log for the whole."""
+        """A node that refuses does so when the stream opens, and the client gets a Status; a later failure ends the
+        connection, since a client must not take half a log for the whole."""
         target = await self._lookup.find(call)
         request = log_request(call.query, target, self._clock.now())
         async with self._streams.logs(target.node, request) as chunks:
-            first = await anext(chunks, b"")
             response = StreamResponse(headers={"Content-Type": "text/plain"})
             response.enable_chunked_encoding()
             await response.prepare(call.request)
             try:
-                await _copy(response, first, chunks)
+                await _copy(response, chunks)
             except ApiError as error:
                 log.warning("log_stream_broken", pod=target.pod, namespace=target.namespace, error=error.message)
                 raise ConnectionResetError("the log stream of the node broke") from error
@@ -45,9 +44,7 @@ class PodLogs:
         return response
 
 
-async def _copy(response: StreamResponse, first: bytes, chunks: AsyncIterator[bytes]) -> None:
-    if first:
-        await response.write(first)
+async def _copy(response: StreamResponse, chunks: AsyncIterator[bytes]) -> None:
     async for chunk in chunks:
         if chunk:
             await response.write(chunk)

@@ -87,17 +87,23 @@ class SpdyWire:
         self._early: list[Frame] = []
 
     async def open(self, request: ExecRequest) -> None:
-        """Waits for the streams that the request needs. Raises TimeoutError, ConnectionError."""
+        """Waits for the streams that the request needs. Raises ConnectionError when they do not come."""
         needed = {Channel.ERROR}
         needed |= {Channel.STDIN} if request.stdin else set()
         needed |= {Channel.STDOUT} if request.stdout else set()
         needed |= {Channel.STDERR} if request.stderr else set()
-        async with asyncio.timeout(STREAMS_TIMEOUT_S):
-            while not needed <= self._streams.keys():
-                frames = await self._read()
-                if frames is None:
-                    raise ConnectionResetError("the client left before its streams were open")
-                self._early += frames
+        try:
+            async with asyncio.timeout(STREAMS_TIMEOUT_S):
+                while not needed <= self._streams.keys():
+                    self._early += await self._read_more()
+        except TimeoutError as error:
+            raise ConnectionAbortedError("the client did not open its streams") from error
+
+    async def _read_more(self) -> list[Frame]:
+        frames = await self._read()
+        if frames is None:
+            raise ConnectionResetError("the client left before its streams were open")
+        return frames
 
     async def frames(self) -> AsyncIterator[Frame]:
         for frame in self._early:

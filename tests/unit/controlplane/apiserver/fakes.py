@@ -22,7 +22,7 @@ from controlplane.registry.interface import (
 from orch.api.kind import Kind
 from orch.api.selectors import parse_label_selector
 from orch.client.client import EventType, PatchType
-from orch.errors import AlreadyExists, Expired, Forbidden, NotFound
+from orch.errors import AlreadyExists, ApiError, Expired, Forbidden, NotFound
 
 AnyStored = Stored[Any]
 
@@ -225,6 +225,8 @@ class FakeStreams:
     def __init__(self) -> None:
         self.log_chunks: list[bytes] = []
         self.exit_code = 0
+        self.refusal: ApiError | None = None
+        self.broken: ApiError | None = None
         self.log_requests: list[tuple[str, LogRequest]] = []
         self.execs: list[FakeExec] = []
         self.ended = asyncio.Event()
@@ -240,8 +242,12 @@ class FakeStreams:
     @asynccontextmanager
     async def logs(self, node: str, request: LogRequest) -> AsyncIterator[AsyncIterator[bytes]]:
         self.log_requests.append((node, request))
+        if self.refusal is not None:
+            raise self.refusal
         yield self._chunks()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         for chunk in self.log_chunks:
             yield chunk
+        if self.broken is not None:
+            raise self.broken

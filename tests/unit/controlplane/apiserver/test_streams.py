@@ -9,6 +9,7 @@ import pytest
 
 from controlplane.apiserver.streams import Channel, ExecRequest, Frame
 from orch.api.kinds import PODS
+from orch.errors import BadRequest, ServiceUnavailable
 from tests import builders
 from tests.unit.controlplane.apiserver.fakes import FakeApi, FakeStreams
 
@@ -30,6 +31,22 @@ async def test_log_options_reach_the_node(http: aiohttp.ClientSession, streams: 
     assert (node, request.container, request.tail_lines, request.timestamps, request.since_time_unix_s) == (
         "node-1", "app", 5, True, 1767225600.0,
     )  # fmt: skip
+
+
+@pytest.mark.usefixtures("pod")
+async def test_a_node_that_refuses_is_a_status(http: aiohttp.ClientSession, streams: FakeStreams) -> None:
+    streams.refusal = BadRequest('container "app" in pod "web" is waiting to start: ContainerCreating')
+    async with http.get(f"{POD}/log") as response:
+        assert (response.status, (await response.json())["reason"]) == (400, "BadRequest")
+
+
+@pytest.mark.usefixtures("pod")
+async def test_a_log_that_breaks_is_not_taken_for_a_whole(http: aiohttp.ClientSession, streams: FakeStreams) -> None:
+    streams.log_chunks, streams.broken = [b"half\n"], ServiceUnavailable("the node is gone")
+    async with http.get(f"{POD}/log") as response:
+        assert await response.content.readline() == b"half\n"
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
 
 
 @pytest.mark.usefixtures("pod")
