@@ -100,20 +100,20 @@ class ContainerMachine:
         return list(transition(self, event, now))
 
     def begin(self) -> Iterator[Instruction]:
-        """Its turn has come."""
+        """Its turn has come: only the pod machine says so, since only it knows of sandbox, volumes and the others."""
         self.stage = Stage.PULLING
         yield PullImage(self.name, self.spec.image or "")
 
     def timer_fired(self) -> Iterator[Instruction]:
         if self.stage is Stage.BACKOFF:
-            yield from self.begin()
+            self.stage = Stage.WAITING
         elif self.stage is Stage.STOPPING:
             yield self._stop_instruction()
 
-    def retry_now(self) -> Iterator[Instruction]:
+    def retry_now(self) -> None:
         """What it failed on may have changed; a crash loop goes on waiting."""
         if self.stage is Stage.BACKOFF and self.waiting_reason != "CrashLoopBackOff":
-            yield from self.begin()
+            self.stage = Stage.WAITING
 
     def stop(self, grace_s: float) -> Iterator[Instruction]:
         """It must end, for good. Called again with a shorter grace it hurries."""
@@ -134,7 +134,7 @@ class ContainerMachine:
             return
         self._backoff.forget("restart")
         if self.stage in (Stage.PULLING, Stage.BACKOFF):
-            yield from self.begin()
+            self.stage = Stage.WAITING
         elif self.stage is Stage.RUNNING:
             self._replace = True
             yield from self._kill(f"Container {self.name} definition changed, will be restarted", self._usual_grace_s)
@@ -277,7 +277,7 @@ class ContainerMachine:
         delay_s = self._restart_delay_s(run)
         self._replace = False
         if not delay_s:
-            yield from self.begin()
+            self.stage = Stage.WAITING
             return
         yield EmitEvent(WARNING, "BackOff", f"Back-off restarting failed container {self.name}", self.name)
         message = f"back-off {delay_s:g}s restarting failed container={self.name}"

@@ -7,6 +7,7 @@ Order and precedence follow kubelet (pkg/kubelet/kubelet_pods.go makeEnvironment
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import ROUND_CEILING
 from typing import Protocol
 
 from orch.api import quantity
@@ -169,7 +170,7 @@ def resource_value(pod: Pod, container: Container, ref: ResourceFieldSelector, d
     if amount is None:
         amount = downward.allocatable.get(resource, "0") if which == "limits" else 0
     divisor = quantity.parse(ref.divisor) if ref.divisor else quantity.parse(1)
-    return str(-((-quantity.parse(amount)) // (divisor or 1)))
+    return str((quantity.parse(amount) / (divisor or 1)).to_integral_value(ROUND_CEILING))
 
 
 def service_variables(pod: Pod, inputs: Inputs) -> dict[str, str]:

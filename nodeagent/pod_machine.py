@@ -160,7 +160,8 @@ class PodMachine:
     def _inputs_changed(self, event: InputsChanged, now: datetime) -> Iterator[Instruction]:
         self._refresh_volumes()
         for container in self.containers:
-            yield from container.retry_now()
+            container.retry_now()
+        yield from ()
 
     def _refresh_volumes(self) -> None:
         """Prepared once more, or right after the preparation that is in flight."""
