@@ -6,7 +6,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orch.api.codec import StructCodec
+from orch.api.codec import StructCodec, UntypedCodec, UntypedObject
 from orch.api.configmap import ConfigMap, validate_configmap, validate_configmap_update
 from orch.api.deployment import Deployment, deployment_defaults, validate_deployment, validate_deployment_update
 from orch.api.endpoints import Endpoints, endpoints_defaults, validate_endpoints
@@ -257,3 +257,27 @@ ALL_KINDS: tuple[Kind[Any], ...] = (
 def builtin_kinds() -> KindTable:
     """A new table of all kinds."""
     return KindTable(ALL_KINDS)
+
+
+def untyped_kind(
+    group: str,
+    version: str,
+    kind: str,
+    plural: str,
+    *,
+    namespaced: bool = True,
+    subresources: frozenset[str] = frozenset(),
+) -> Kind[UntypedObject]:
+    """A kind without types, to be registered at run time: its metadata is checked, all else is stored as it comes."""
+    return Kind(
+        group=group,
+        version=version,
+        kind=kind,
+        plural=plural,
+        singular=kind.lower(),
+        codec=UntypedCodec(f"{group}/{version}" if group else version, kind),
+        namespaced=namespaced,
+        subresources=subresources,
+        validate=object_validator(namespaced=namespaced),
+        validate_update=validate_metadata_update,
+    )

@@ -5,8 +5,8 @@ where ignoring it would change what runs, weaken isolation or lose data, the pod
 (CreateContainerConfigError). Whoever makes a field work deletes its row.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -25,21 +25,34 @@ class Consequence(StrEnum):
     BLOCK = "is not supported: containers of the pod do not start"
 
 
+def _never(spec: Any, holder: Any) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Unsupported:
-    """A field by its JSON path; a list stands for each of its items. `harmless` values ask for what happens anyway."""
+    """A field by its JSON path; a list stands for each of its items.
+
+    `harmless` values ask for what happens anyway; `honoured` tells from the object's (pod) spec and the struct that
+    holds the field whether the field is acted on after all.
+    """
 
     path: str
     consequence: Consequence
     harmless: tuple[Any, ...] = ()
+    honoured: Callable[[Any, Any], bool] = _never
 
 
-def _block(path: str, *harmless: Any) -> Unsupported:
-    return Unsupported(path, Consequence.BLOCK, harmless)
+def _block(path: str, *harmless: Any, honoured: Callable[[Any, Any], bool] = _never) -> Unsupported:
+    return Unsupported(path, Consequence.BLOCK, harmless, honoured)
 
 
-def _warn(path: str, *harmless: Any) -> Unsupported:
-    return Unsupported(path, Consequence.WARN, harmless)
+def _warn(path: str, *harmless: Any, honoured: Callable[[Any, Any], bool] = _never) -> Unsupported:
+    return Unsupported(path, Consequence.WARN, harmless, honoured)
+
+
+def _below(prefix: str, rows: Sequence[Unsupported]) -> tuple[Unsupported, ...]:
+    return tuple(replace(row, path=f"{prefix}.{row.path}") for row in rows)
 
 
 _CONTAINER = (
@@ -47,10 +60,7 @@ _CONTAINER = (
     _block("lifecycle.postStart"),
     _block("lifecycle.preStop"),
     _block("lifecycle.stopSignal"),
-    _block("livenessProbe.grpc"),
-    _block("readinessProbe.grpc"),
-    _block("startupProbe.grpc"),
-    _block("ports.hostPort"),
+    _block("ports.hostPort", honoured=lambda spec, port: bool(spec.host_network)),
     _warn("resizePolicy"),
     _block("resources.claims"),
     _block("resources.limits.ephemeral-storage"),
@@ -58,30 +68,28 @@ _CONTAINER = (
     _block("securityContext.appArmorProfile.type", "Unconfined"),
     _block("securityContext.seLinuxOptions"),
     _warn("securityContext.windowsOptions"),
-    _block("stdinOnce"),
+    _warn("stdinOnce"),
     _warn("terminationMessagePath", "/dev/termination-log"),
     _warn("terminationMessagePolicy", "File"),
     _block("volumeDevices"),
-    _block("volumeMounts.mountPropagation", "None"),
-    _block("volumeMounts.recursiveReadOnly", "Disabled"),
-    _block("volumeMounts.subPath"),
-    _block("volumeMounts.subPathExpr"),
+    _block("volumeMounts.recursiveReadOnly", "Disabled", "IfPossible"),
 )
 
-_VOLUMES_THAT_WORK = frozenset({"name", "configMap", "emptyDir", "secret"})
+_VOLUMES_THAT_WORK = frozenset({"name", "configMap", "downwardAPI", "emptyDir", "hostPath", "projected", "secret"})
 
 _POD_SPEC = (
-    *(Unsupported(f"containers.{row.path}", row.consequence, row.harmless) for row in _CONTAINER),
-    *(Unsupported(f"initContainers.{row.path}", row.consequence, row.harmless) for row in _CONTAINER),
+    *_below("containers", _CONTAINER),
+    *_below("initContainers", _CONTAINER),
     *(_block(f"volumes.{source}") for source in fields_of(Volume) if source not in _VOLUMES_THAT_WORK),
     _block("volumes.emptyDir.medium", "Memory"),
+    _warn("volumes.emptyDir.sizeLimit", honoured=lambda spec, volume: volume.medium == "Memory"),
+    _block("volumes.projected.sources.clusterTrustBundle"),
+    _block("volumes.projected.sources.podCertificate"),
+    _block("volumes.projected.sources.serviceAccountToken"),
     _warn("affinity.podAffinity"),
     _warn("affinity.podAntiAffinity"),
     _warn("automountServiceAccountToken"),
-    _block("dnsConfig"),
-    _block("dnsPolicy", "ClusterFirst", "ClusterFirstWithHostNet", "Default"),
     _block("ephemeralContainers"),
-    _block("hostAliases"),
     _block("hostUsers", True),
     _block("os.name", "linux"),
     _warn("overhead"),
@@ -91,8 +99,6 @@ _POD_SPEC = (
     _block("resources"),
     _block("runtimeClassName"),
     _block("securityContext.appArmorProfile.type", "Unconfined"),
-    _block("securityContext.fsGroup"),
-    _warn("securityContext.fsGroupChangePolicy"),
     _block("securityContext.seLinuxOptions"),
     _warn("securityContext.seLinuxChangePolicy"),
     _block("securityContext.supplementalGroupsPolicy", "Merge"),
@@ -100,10 +106,6 @@ _POD_SPEC = (
     _block("setHostnameAsFQDN"),
     _warn("topologySpreadConstraints"),
 )
-
-
-def _below(prefix: str, rows: Sequence[Unsupported]) -> tuple[Unsupported, ...]:
-    return tuple(Unsupported(f"{prefix}.{row.path}", row.consequence, row.harmless) for row in rows)
 
 
 UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = {
@@ -161,27 +163,34 @@ def _tree(kind: str) -> _Tree:
 
 
 def _set_fields(kind: str, obj: Object) -> Iterator[tuple[Unsupported, str]]:
-    return _find(obj, _tree(kind), "")
+    tree = _tree(kind)
+    if not tree:
+        return
+    spec = getattr(obj, "spec", None)
+    template = getattr(spec, "template", None)
+    for row, path, holder in _find(obj, tree, "", None):
+        if not row.honoured(template.spec if template is not None else spec, holder):
+            yield row, path
 
 
-def _find(value: Any, tree: _Tree | Unsupported, path: str) -> Iterator[tuple[Unsupported, str]]:
-    """Every row whose field is set, with the field's own path (indices written out).
+def _find(value: Any, tree: _Tree | Unsupported, path: str, holder: Any) -> Iterator[tuple[Unsupported, str, Any]]:
+    """Every row whose field is set, with the field's own path (indices written out) and the struct that holds it.
 
     Zero values are not set, except a false that denies a harmless true.
     """
     if isinstance(tree, Unsupported):
         if value not in tree.harmless:
-            yield tree, path
+            yield tree, path, holder
     elif isinstance(value, tuple):
         for index, item in enumerate(value):
-            yield from _find(item, tree, f"{path}[{index}]")
+            yield from _find(item, tree, f"{path}[{index}]", holder)
     elif isinstance(value, dict):
         for key, branch in tree.items():
             if key in value:
-                yield from _find(value[key], branch, f"{path}[{key}]")
+                yield from _find(value[key], branch, f"{path}[{key}]", holder)
     else:
         fields = fields_of(value.__class__)
         for name, branch in tree.items():
             inner = getattr(value, fields[name].attribute)
             if inner or (inner is False and isinstance(branch, Unsupported) and True in branch.harmless):
-                yield from _find(inner, branch, f"{path}.{name}" if path else name)
+                yield from _find(inner, branch, f"{path}.{name}" if path else name, value)

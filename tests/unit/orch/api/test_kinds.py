@@ -2,9 +2,8 @@ from typing import Any
 
 import pytest
 
-from orch.api.codec import UntypedCodec
 from orch.api.kind import Kind
-from orch.api.kinds import ALL_KINDS, PODS, builtin_kinds
+from orch.api.kinds import ALL_KINDS, PODS, builtin_kinds, untyped_kind
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.kind)
@@ -28,7 +27,13 @@ def test_a_table_is_looked_up_and_grows() -> None:
     kinds = builtin_kinds()
     assert kinds.by_resource("", "v1", "pods") is PODS
     assert kinds.by_kind("v1", "Pod") is PODS
-    widgets = Kind("example.com", "v1", "Widget", "widgets", UntypedCodec("example.com/v1", "Widget"))
+    widgets = untyped_kind("example.com", "v1", "Widget", "widgets")
     kinds.register(widgets)
     assert kinds.by_kind("example.com/v1", "Widget") is widgets
     assert builtin_kinds().by_kind("example.com/v1", "Widget") is None
+
+
+def test_of_an_untyped_kind_the_metadata_is_checked() -> None:
+    widgets = untyped_kind("example.com", "v1", "Widget", "widgets", namespaced=False)
+    bad = widgets.codec.from_plain({"metadata": {"name": "A", "namespace": "x"}, "spec": {"any": "thing"}})
+    assert [cause.field for cause in widgets.validate(bad)] == ["metadata.name", "metadata.namespace"]

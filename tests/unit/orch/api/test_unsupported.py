@@ -49,6 +49,16 @@ def test_harmless_values_ask_for_what_happens_anyway() -> None:
     assert blocking_field(pod(hostUsers=False)) == "spec.hostUsers"
 
 
+def test_what_a_field_means_may_depend_on_others() -> None:
+    ports = [{"containerPort": 80, "hostPort": 80}]
+    assert blocking_field(pod(container(ports=ports))) == "spec.containers[0].ports[0].hostPort"
+    assert blocking_field(pod(container(ports=ports), hostNetwork=True)) is None
+    disk, memory = ({"name": "v", "emptyDir": {"sizeLimit": 1, "medium": medium}} for medium in ("", "Memory"))
+    assert warnings_for(PODS, pod(volumes=[memory, disk])) == [
+        "spec.volumes[1].emptyDir.sizeLimit: is stored, but not acted on"
+    ]
+
+
 @pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.kind)
 def test_every_row_names_a_field(kind: Kind[Any]) -> None:
     assert isinstance(kind.codec, StructCodec)

@@ -1,13 +1,11 @@
 import pytest
 
-from orch.api.codec import UntypedCodec
-from orch.api.kind import Kind
-from orch.api.kinds import PODS
+from orch.api.kinds import PODS, untyped_kind
 from orch.client.client import PatchType
 from orch.errors import BadRequest, UnsupportedMediaType
 from orch.patch.patches import apply_patch, three_way_patch
 
-WIDGETS = Kind("example.com", "v1", "Widget", "widgets", UntypedCodec("example.com/v1", "Widget"))
+WIDGETS = untyped_kind("example.com", "v1", "Widget", "widgets")
 POD = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "a"}]}}
 
 

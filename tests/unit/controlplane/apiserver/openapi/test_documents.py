@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from controlplane.apiserver.openapi import build_v2_json, build_v2_proto, v3_document, v3_index
-from orch.api.codec import UntypedCodec
 from orch.api.kind import Kind, KindTable
-from orch.api.kinds import ALL_KINDS, builtin_kinds
+from orch.api.kinds import ALL_KINDS, builtin_kinds, untyped_kind
 from protos import openapi_v2_pb2 as pb
 
 GVK = "x-kubernetes-group-version-kind"
@@ -145,7 +144,7 @@ def test_the_index_of_v3_leads_to_the_documents() -> None:
 
 
 def test_a_kind_without_types_takes_any_field() -> None:
-    widgets = Kind("example.com", "v1", "Widget", "widgets", UntypedCodec("example.com/v1", "Widget"))
+    widgets = untyped_kind("example.com", "v1", "Widget", "widgets")
     kinds = KindTable([widgets])
     schema = json.loads(build_v2_json(kinds))["definitions"]["com.example.v1.Widget"]
     assert schema["x-kubernetes-preserve-unknown-fields"] is True
