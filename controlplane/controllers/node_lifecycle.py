@@ -10,12 +10,11 @@ controller started, whichever is later.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from msgspec.structs import replace
 
 from controlplane.controllers.actions import NOTHING, Action, Announcement, Decision, Delete, Patch, Update
-from controlplane.controllers.podstate import index_by_node, is_finished, is_ready, pods_on_node
+from controlplane.controllers.podstate import index_by_node, is_finished, is_ready, pods_on_node, ready_condition
 from controlplane.controllers.runner import Controller, Watch, own_key
 from orch.api.kinds import NODES, PODS
 from orch.api.node import Node, NodeCondition
@@ -41,6 +40,9 @@ MASS_LOSS_RECHECK_S = 10.0
 """Nothing tells a node that other nodes have come back."""
 MASS_RECOVERY_GRACE_S = 30.0
 """How long nodes have to come back after the first of them, once most were lost."""
+RESTORE_DELAY_S = 2.0
+"""After a node is back its agent has this long to report its pods."""
+LOST_REASON = "NodeLost"
 LOST_INDEX = "lost"
 
 
@@ -54,7 +56,10 @@ def reconcile(node: Node, pods: Sequence[Pod], deadlines_from: datetime | None, 
         actions += [_mark_not_ready(pod, now) for pod in pods if is_ready(pod) and not is_finished(pod)]
     executing = [taint for taint in taints if taint.effect == "NoExecute"]
     if not executing:
-        return Decision(tuple(actions))
+        marked = [pod for pod in pods if _is_marked(pod)]
+        wait_s = _restore_in_s(node, now) if marked else None
+        actions += [_unmark(pod, now) for pod in marked if wait_s == 0]
+        return Decision(tuple(actions), requeue_after_s=wait_s or None)
     if deadlines_from is None:
         return Decision(tuple(actions), requeue_after_s=MASS_LOSS_RECHECK_S)
     due, next_s = _evictions(pods, executing, deadlines_from, now)
@@ -160,15 +165,39 @@ def _deadline(pod: Pod, taint: Taint, deadlines_from: datetime) -> datetime | No
 
 def _mark_not_ready(pod: Pod, now: datetime) -> Patch:
     """So that no Service sends anybody there; the agent says otherwise when it returns."""
-    condition: dict[str, Any] = {
+    return _set_ready(pod, "False", LOST_REASON, f"Node {pod.spec.node_name} does not answer", now)
+
+
+def _set_ready(pod: Pod, status: str, reason: str | None, message: str | None, now: datetime) -> Patch:
+    condition = {
         "type": "Ready",
-        "status": "False",
-        "reason": "NodeLost",
-        "message": f"Node {pod.spec.node_name} does not answer",
+        "status": status,
+        "reason": reason,
+        "message": message,
         "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     patch = {"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [condition]}}
     return Patch(PODS, pod.metadata.namespace, pod.metadata.name, patch, subresource="status")
+
+
+def _is_marked(pod: Pod) -> bool:
+    condition = ready_condition(pod)
+    return condition is not None and condition.reason == LOST_REASON and not is_finished(pod)
+
+
+def _restore_in_s(node: Node, now: datetime) -> float:
+    """In how many seconds a mark may be undone on a node that is back."""
+    condition = _ready_condition(node)
+    since = condition.last_transition_time if condition else None
+    return max(0.0, ((since or now) + timedelta(seconds=RESTORE_DELAY_S) - now).total_seconds())
+
+
+def _unmark(pod: Pod, now: datetime) -> Patch:
+    """The mark came after the agent's report of an unchanged pod. What the agent says of the containers holds."""
+    conditions = {condition.type: condition.status for condition in pod.status.conditions or ()}
+    gates = [gate.condition_type for gate in pod.spec.readiness_gates or ()]
+    ready = all(conditions.get(type_) == "True" for type_ in ("ContainersReady", *gates))
+    return _set_ready(pod, "True" if ready else "False", None if ready else "ContainersNotReady", None, now)
 
 
 def _announce(pod: Pod) -> Announcement:
@@ -214,8 +243,9 @@ def node_lifecycle_controller(informers: Informers, started_at: datetime) -> Con
         return reconcile(node, pods_on_node(pods, node.metadata.name), deadlines_from, now)
 
     def keys_of_pod(old: Pod | None, new: Pod | None) -> Iterable[Key]:
-        """A pod concerns its node only while the node is not well."""
+        """A pod concerns its node only while the node is not well, or the pod is marked."""
         node = nodes.get("", new.spec.node_name) if new and new.spec.node_name else None
-        return own_key(None, node) if node is not None and _may_evict(node) else ()
+        concerned = node is not None and new is not None and (_may_evict(node) or _is_marked(new))
+        return own_key(None, node) if concerned else ()
 
     return Controller("node-lifecycle", NODES, (Watch(nodes, own_key), Watch(pods, keys_of_pod)), decide)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 PAUSE_MAX_S = 1.5
 REPAIR_MAX_S = 12.0
-REPLICAS_MAX = 6
+REPLICAS_MAX = 8
 NAMES = ("web", "api", "db")
 SPACES = ("default", "team")
 IMAGES = ("app:1", "app:2", "app:3")
@@ -43,12 +43,15 @@ class Chaos:
         self._world.faults.watch_broken = 0.005
         self._world.faults.delay_max_s = 0.01
         work: tuple[Callable[[], Awaitable[None]], ...] = (
-            self._apply, self._apply, self._scale, self._scale, self._update, self._update, self._pause,
-            self._delete_pod, self._delete_deployment, self._serve, self._delete_namespace, self._cordon,
+            self._apply, self._apply, self._apply, self._scale, self._scale, self._scale, self._update, self._update,
+            self._update, self._pause, self._delete_pod, self._delete_pod, self._delete_deployment, self._serve,
+            self._delete_namespace, self._cordon,
         )  # fmt: skip
         trouble: tuple[Callable[[asyncio.TaskGroup], Awaitable[None]], ...] = (
             self._kill_agent, self._power_off, self._partition, self._drop, self._kill_part, self._kill_control_plane,
         )  # fmt: skip
+        for _ in range(4):
+            await self._attempt(self._apply)
         for _ in range(steps):
             await asyncio.sleep(self._ids.uniform(0.0, PAUSE_MAX_S))
             if self._chance(0.7):
@@ -61,6 +64,7 @@ class Chaos:
         for repair in self._repairs:
             await repair
         self._world.faults.heal()
+        await self._attempt(self._apply)
         await self._attempt(self._uncordon_all)
         await self._attempt(self._resume_all)
 

@@ -16,7 +16,7 @@ from tests.sim.chaos import Chaos
 from tests.sim.simulation import simulation
 from tests.sim.virtual_loop import run_virtual
 
-STEPS = 60
+STEPS = 100
 MACHINES = 4
 CALM_MAX_S = 180.0
 SEEDS = range(1, 6)
