@@ -20,6 +20,7 @@ from nodeagent.runtime import syscalls
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.interface import ContainerConfig, ContainerStatus, Image, SandboxConfig
 from nodeagent.runtime.mount_namespace import prepare_mount_namespace
+from nodeagent.runtime.reaping import reap_cgroup
 from nodeagent.runtime.runtime import CrunRuntime
 from orch.kit.clock import SystemClock
 from tests.images import busybox_layer, write_layout
@@ -137,6 +138,11 @@ class RuntimeLab:
         return processes + [m for m in mounts if m.startswith(f"{self.run_dir}/")] + files + pods + logs
 
     def close(self) -> None:
+        """Also after a failed test: ends and unmounts whatever is still there."""
+        asyncio.run(reap_cgroup(self.cgroups, self.cgroup_root))
+        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+            if (point := line.split()[4]).startswith(f"{self.run_dir}/"):
+                syscalls.unmount(point)
         self.cgroups.remove(self.cgroup_root)
         syscalls.unmount(self.run_dir)
         os.rmdir(self.run_dir)

@@ -17,7 +17,7 @@ from nodeagent.runtime.crun import OciRuntime
 from nodeagent.runtime.interface import RuntimeFault
 from nodeagent.runtime.process import ENVIRONMENT, readable, start
 
-CREATE_TIMEOUT_S = 60
+CREATE_TIMEOUT_S = 30
 SYNC_BYTES_MAX = 64 * 1024
 REOPEN_LOG = b"2 0 0\n"
 """What the control fifo takes for "reopen the log"."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import structlog
 
-from nodeagent.runtime import capabilities, conmon, container, host, oci_spec, overlay, syscalls, users
+from nodeagent.runtime import capabilities, conmon, container, host, oci_spec, orphans, overlay, syscalls, users
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.container import CREATED, LOST, STARTED, Container, Record
 from nodeagent.runtime.crun import OciRuntime
@@ -149,7 +149,12 @@ class Containers:
         if known.ended.is_set() or (found.has(STARTED) and not self._oci.waits_for_start(identity)):
             return
         found.mark(STARTED, self._clock.now())
-        await self._oci.start(identity)
+        try:
+            await self._oci.start(identity)
+        except RuntimeFault:
+            if self._oci.waits_for_start(identity):
+                raise
+            # else another `start`, begun by an agent that was killed since, was faster
         self._refresh(known)
 
     async def stop(self, identity: str, grace_s: float) -> None:
@@ -267,6 +272,8 @@ class Containers:
         """Every trace, whatever was made of it. The record goes last."""
         found = known.container
         self._unwatch(known)
+        if not found.has(CREATED):
+            await orphans.end_commands(found.id)
         await conmon.kill_monitor(found.monitored)
         await reap_cgroup(self._cgroups, found.record.cgroup)
         await self._oci.delete(found.id)

@@ -29,8 +29,13 @@ class OciRuntime:
 
     async def delete(self, container_id: str) -> None:
         """Kills what runs; no error when there is nothing. Raises RuntimeFault."""
-        if self.knows(container_id):
-            await self._run("delete", "--force", container_id)
+        try:
+            if self.knows(container_id):
+                await self._run("delete", "--force", container_id)
+        except RuntimeFault:
+            if self.knows(container_id):
+                raise
+            # else a `delete` begun by an agent that was killed since was faster
 
     def knows(self, container_id: str) -> bool:
         return os.path.isdir(self._state(container_id))

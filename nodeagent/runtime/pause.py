@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from nodeagent.runtime import orphans
 from nodeagent.runtime.conmon import read_pid
 from nodeagent.runtime.crun import OciRuntime
 from nodeagent.runtime.oci_spec import DEFAULT_PATH, MASKED_PATHS, READONLY_PATHS, Namespaces, namespace_list
@@ -40,6 +41,7 @@ async def start(runtime: OciRuntime, pause: Pause, pod: Namespaces, cgroup_v2: b
     """Repeatable. Raises RuntimeFault."""
     if pause.pid() is not None and not runtime.waits_for_start(pause.container_id):
         return
+    await orphans.end_commands(pause.container_id)
     await runtime.delete(pause.container_id)
     _write_bundle(pause, pod, cgroup_v2)
     await runtime.create(pause.container_id, pause.folder, os.path.join(pause.folder, "pid"))

@@ -13,12 +13,12 @@ Every step can be repeated, so a verb that a crash cut short is simply called ag
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
 
-from nodeagent.runtime import namespaces, pause, syscalls
+from nodeagent.runtime import namespaces, orphans, pause, syscalls
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.crun import OciRuntime
 from nodeagent.runtime.interface import (
@@ -124,7 +124,8 @@ class Sandboxes:
         self._mount_shm(sandbox)
         if sandbox.pause:
             os.makedirs(sandbox.pause.folder, exist_ok=True)
-            await pause.start(self._oci, sandbox.pause, sandbox.namespaces(), self._cgroups.is_v2)
+            pod = replace(sandbox.namespaces(), pid="")  # never that of an earlier pause, which may be about to go
+            await pause.start(self._oci, sandbox.pause, pod, self._cgroups.is_v2)
         network = sandbox.namespaces().network
         sandbox.mark(READY, await self._network.attach(config.pod_uid, network) if network else "")
         return sandbox.status()
@@ -134,6 +135,7 @@ class Sandboxes:
         if (sandbox := self._known.get(pod_uid)) is None or sandbox.has(STOPPED):
             return
         if sandbox.pause:
+            await orphans.end_commands(sandbox.pause.container_id)
             await self._oci.delete(sandbox.pause.container_id)
         if not sandbox.config.host_network:
             await self._network.detach(pod_uid)

@@ -1,0 +1,63 @@
+"""Commands that an agent which was killed had begun: a monitor about to fork, an OCI runtime about to create.
+
+They go on without it. Before something half-made is destroyed they are found by the container's id on their command
+line, for their pid may not be written anywhere yet. Processes in other PID namespaces are no commands of an agent: a
+container's process cannot get itself killed, or another spared, by what it calls itself.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+
+from nodeagent.runtime.interface import RuntimeFault
+from nodeagent.runtime.process import readable
+
+END_TIMEOUT_S = 10
+
+
+async def end_commands(container_id: str) -> None:
+    """SIGKILL to all of them, until none is left. Raises RuntimeFault when one does not end."""
+    try:
+        async with asyncio.timeout(END_TIMEOUT_S):
+            while pidfds := _commands_of(container_id):
+                await _kill(pidfds)
+    except TimeoutError:
+        raise RuntimeFault(f"commands begun for container {container_id} do not end after SIGKILL") from None
+
+
+async def _kill(pidfds: list[int]) -> None:
+    try:
+        for pidfd in pidfds:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        for pidfd in pidfds:
+            await readable(pidfd)
+    except ProcessLookupError:
+        pass
+    finally:
+        for pidfd in pidfds:
+            os.close(pidfd)
+
+
+def _commands_of(container_id: str) -> list[int]:
+    """Pidfds. A zombie has no command line any more."""
+    own_namespace = os.readlink("/proc/self/ns/pid")
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            with contextlib.suppress(ProcessLookupError):
+                pidfd = os.pidfd_open(int(name))
+                if _is_command(name, container_id, own_namespace):
+                    found.append(pidfd)
+                else:
+                    os.close(pidfd)
+    return found
+
+
+def _is_command(pid: str, container_id: str, own_namespace: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            named = container_id.encode() in file.read()
+        return named and os.readlink(f"/proc/{pid}/ns/pid") == own_namespace
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
