@@ -1,7 +1,7 @@
 """The recent events of one kind, in order: one shared log, into which every watcher keeps a cursor.
 
-Nothing is queued per watcher. The log is bounded in time and in number; a watcher whose cursor falls out of it has been
-too slow and has to list again.
+Nothing is queued per watcher. The log is bounded in time, number and bytes; a watcher whose cursor falls out of it has
+been too slow and has to list again.
 """
 
 from bisect import bisect_right
@@ -17,9 +17,10 @@ from orch.client.client import EventType
 
 HISTORY_AGE_S = 300.0
 HISTORY_EVENTS_MAX = 20_000
-"""Per kind. At 5 KB a pod this bounds a burst to about 100 MB."""
-EVICTION_STEP_EVENTS = 512
-"""Events leave in such steps, so that moving the rest of the log costs nothing per event."""
+HISTORY_BYTES_MAX = 16 * 1024 * 1024
+"""Of JSON, per kind. With its decoded object and its frame an event takes about six times as much memory."""
+STEP_EVENTS, STEP_BYTES = 512, 512 * 1024
+"""Events leave in steps of this size, so that moving the rest of the log costs nothing per event."""
 
 
 class FellBehind(Exception):
@@ -33,6 +34,11 @@ class CacheEvent:
     revision: int
     before: Stored[Any] | None
     after: Stored[Any] | None
+
+    @property
+    def size_bytes(self) -> int:
+        state = self.after or self.before
+        return len(state.data) if state else 0
 
     @cached_property
     def plain(self) -> StoredEvent[Any]:
@@ -55,6 +61,15 @@ class CacheEvent:
         return StoredEvent(EventType.DELETED, moved_to(self.before, self.revision))
 
 
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """At `time_s` all events before `cursor` had been added, `bytes` in all since the log began."""
+
+    time_s: float
+    cursor: int
+    bytes: int
+
+
 class History:
     """`floor` is the revision up to which events are missing: a watch may resume from it or later."""
 
@@ -62,7 +77,9 @@ class History:
         self.floor = floor
         self._events: list[CacheEvent] = []
         self._first = 0
-        self._marks: deque[tuple[float, int]] = deque()
+        self._bytes_added = 0
+        self._bytes_dropped = 0
+        self._marks: deque[_Mark] = deque()
 
     @property
     def end(self) -> int:
@@ -71,6 +88,7 @@ class History:
 
     def append(self, event: CacheEvent) -> None:
         self._events.append(event)
+        self._bytes_added += event.size_bytes
 
     def cursor_after(self, revision: int) -> int:
         """Raises FellBehind when events after `revision` are missing."""
@@ -93,16 +111,21 @@ class History:
 
     def evict(self, now: float) -> None:
         """To be called after appending; `now` in monotonic seconds."""
-        if not self._marks or self._marks[-1][1] + EVICTION_STEP_EVENTS <= self.end:
-            self._marks.append((now, self.end))
-        keep_from = self.end - HISTORY_EVENTS_MAX
-        while self._marks and self._marks[0][0] < now - HISTORY_AGE_S:
-            keep_from = max(keep_from, self._marks.popleft()[1])
-        if keep_from >= self._first + EVICTION_STEP_EVENTS:
-            self._drop_before(keep_from)
+        last = self._marks[-1] if self._marks else _Mark(now, self._first, self._bytes_dropped)
+        if self.end - last.cursor >= STEP_EVENTS or self._bytes_added - last.bytes >= STEP_BYTES:
+            self._marks.append(_Mark(now, self.end, self._bytes_added))
+        while self._marks and self._is_too_much(now - self._marks[0].time_s):
+            self._drop_before(self._marks.popleft())
 
-    def _drop_before(self, cursor: int) -> None:
-        count = cursor - self._first
+    def _is_too_much(self, oldest_age_s: float) -> bool:
+        return (
+            oldest_age_s > HISTORY_AGE_S
+            or len(self._events) > HISTORY_EVENTS_MAX
+            or self._bytes_added - self._bytes_dropped > HISTORY_BYTES_MAX
+        )
+
+    def _drop_before(self, mark: _Mark) -> None:
+        count = mark.cursor - self._first
         self.floor = self._events[count - 1].revision
         del self._events[:count]
-        self._first = cursor
+        self._first, self._bytes_dropped = mark.cursor, mark.bytes

@@ -1,10 +1,14 @@
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from controlplane.registry.interface import Stored
 from controlplane.store.history import (
-    EVICTION_STEP_EVENTS,
     HISTORY_AGE_S,
+    HISTORY_BYTES_MAX,
     HISTORY_EVENTS_MAX,
+    STEP_EVENTS,
     CacheEvent,
     FellBehind,
     History,
@@ -14,9 +18,9 @@ from orch.client.client import EventType
 from tests.builders import pod
 
 
-def stored(revision: int) -> Stored[object]:
+def stored(revision: int) -> Stored[Any]:
     web = pod("web", resource_version=str(revision))
-    return Stored(web, revision, PODS.codec.encode(web).replace(b'"metadata":{', b'"metadata":{', 1))  # type: ignore[type-var]
+    return Stored(web, revision, PODS.codec.encode(web))
 
 
 def filled(count: int, floor: int = 10) -> History:
@@ -48,26 +52,39 @@ def test_a_reader_takes_as_much_as_it_wants() -> None:
     assert revisions(history, history.cursor_after(10), limit=2) == [11, 12]
 
 
+def add(history: History, count: int, now: float = 0.0, state: Stored[Any] | None = None) -> None:
+    for _ in range(count):
+        history.append(CacheEvent(history.end + 11, None, state))
+        history.evict(now)
+
+
 def test_more_events_than_are_kept_push_out_the_oldest() -> None:
-    history = filled(HISTORY_EVENTS_MAX + 2 * EVICTION_STEP_EVENTS)
-    slow, quick = history.cursor_after(10), history.end
-    history.evict(0.0)
+    history = filled(0)
+    slow = history.cursor_after(10)
+    add(history, HISTORY_EVENTS_MAX)
+    assert len(revisions(history, slow)) == HISTORY_EVENTS_MAX
+    add(history, 1)
     with pytest.raises(FellBehind):
         history.since(slow, 1)
-    assert revisions(history, quick) == []
-    assert history.floor == 10 + 2 * EVICTION_STEP_EVENTS
-    assert len(revisions(history, history.cursor_after(history.floor))) == HISTORY_EVENTS_MAX
+    assert history.floor == 10 + STEP_EVENTS
+    assert len(revisions(history, history.cursor_after(history.floor))) == HISTORY_EVENTS_MAX + 1 - STEP_EVENTS
+
+
+def test_large_objects_push_out_the_oldest_sooner() -> None:
+    history, large = filled(0), replace(stored(3), data=b"x" * 1_000_000)
+    add(history, 100, state=large)
+    kept = len(revisions(history, history.cursor_after(history.floor)))
+    assert kept == HISTORY_BYTES_MAX // 1_000_000
 
 
 def test_events_grow_old() -> None:
-    history = filled(EVICTION_STEP_EVENTS)
-    history.evict(100.0)
-    history.evict(100.0 + HISTORY_AGE_S)
+    history = filled(0)
+    add(history, STEP_EVENTS, now=100.0)
+    add(history, 1, now=100.0 + HISTORY_AGE_S)
     assert history.floor == 10
-    history.append(CacheEvent(9999, None, None))
-    history.evict(101.0 + HISTORY_AGE_S)
-    assert history.floor == 10 + EVICTION_STEP_EVENTS
-    assert revisions(history, history.cursor_after(history.floor)) == [9999]
+    add(history, 1, now=101.0 + HISTORY_AGE_S)
+    assert history.floor == 10 + STEP_EVENTS
+    assert len(revisions(history, history.cursor_after(history.floor))) == 2
 
 
 def test_every_cursor_falls_behind_a_restart() -> None:
