@@ -5,6 +5,7 @@ Everything carries the cluster's name, so that it is found again and removed wit
 
 import ipaddress
 import json
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,7 +40,12 @@ def first_free(
 
 
 def has_link(name: str) -> bool:
-    return Path(f"/sys/class/net/{name}").exists()
+    """By the kernel's own word: /sys may be mounted from another network namespace."""
+    try:
+        socket.if_nametoindex(name)
+    except OSError:
+        return False
+    return True
 
 
 def ensure_bridge(spec: ClusterSpec) -> bool:
