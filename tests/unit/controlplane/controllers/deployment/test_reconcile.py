@@ -53,7 +53,9 @@ def decide(owner: Deployment, *sets: ReplicaSet, old_pods: int = 0) -> Decision:
 def sizes(actions: tuple[Action, ...]) -> dict[str, int]:
     """Image -> new size, of the sets that are written."""
     written = [action.obj for action in actions if isinstance(action, Create | Update)]
-    return {str(each.spec.template.spec.containers[0].image): size(each) for each in written if isinstance(each, ReplicaSet)}
+    return {
+        str(each.spec.template.spec.containers[0].image): size(each) for each in written if isinstance(each, ReplicaSet)
+    }
 
 
 def test_the_first_rollout_makes_one_set_of_full_size() -> None:
