@@ -10,6 +10,7 @@ The host link's name and the pod's link address follow from the pod's uid and ad
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ GATEWAY_MAC = "ee:ee:ee:ee:ee:ee"
 POD_LINK_PREFIX = "pod"
 """What the names of the host sides begin with; the service rules tell pods' links from others by it."""
 RANGE_KNOWN_TIMEOUT_S = 30.0
+OPERATIONAL_LOOK_PERIOD_S = 0.001
+OPERATIONAL_LOOKS_MAX = 2_000
 
 _EVERYWHERE = IPv4Network("0.0.0.0/0")
 _SCOPED_GATEWAY = IPv4Network(f"{GATEWAY}/32")
@@ -111,6 +114,10 @@ def _attach(link: PodLink, netns_path: str) -> None:
                 _make_pair(node, link, netns)
             _configure_host_side(node, link)
             _configure_pod_side(pod, link)
+            # A veth end is activated later than its peer comes up, and drops packets until then: a pod whose first
+            # packet is lost waits a second for TCP to repeat it.
+            _await_operational(node, link.host_name)
+            _await_operational(pod, POD_INTERFACE)
 
 
 @contextmanager
@@ -152,6 +159,15 @@ def _configure_pod_side(pod: RtNetlink, link: PodLink) -> None:
     pod.replace_route(Route(_SCOPED_GATEWAY, index, scope=SCOPE_LINK))
     pod.replace_neighbour(Neighbour(index, GATEWAY, GATEWAY_MAC))
     pod.replace_route(Route(_EVERYWHERE, index, gateway=GATEWAY))
+
+
+def _await_operational(namespace: RtNetlink, name: str) -> None:
+    for _ in range(OPERATIONAL_LOOKS_MAX):
+        found = namespace.link(name)
+        if found is not None and found.operational:
+            return
+        time.sleep(OPERATIONAL_LOOK_PERIOD_S)
+    raise NetworkFault(f"link {name} is up, but carries nothing")
 
 
 def _delete_link(name: str) -> None:

@@ -40,6 +40,7 @@ _RTM_NEWNEIGH, _RTM_DELNEIGH, _RTM_GETNEIGH = 28, 29, 30
 
 _IFF_UP = 1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 18, 28
+_IFLA_OPERSTATE, _IF_OPER_UP = 16, b"\x06"
 _IFLA_AF_SPEC, _INET_CONF, _DEVCONF_RP_FILTER = 26, 1, 8
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _VXLAN_ID, _VXLAN_LINK, _VXLAN_LOCAL, _VXLAN_LEARNING, _VXLAN_PORT = 1, 3, 4, 7, 15
@@ -62,6 +63,9 @@ class Link:
     mac: str
     mtu: int
     up: bool
+    """As configured."""
+    operational: bool
+    """It carries packets: on a link that is merely up the kernel drops them until its other end is, and some more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +264,7 @@ def _link(message: Message) -> Link:
         mac=found.get(_IFLA_ADDRESS, b"").hex(":"),
         mtu=struct.unpack("=I", found[_IFLA_MTU])[0],
         up=bool(flags & _IFF_UP),
+        operational=found.get(_IFLA_OPERSTATE) == _IF_OPER_UP,
     )
 
 

@@ -146,6 +146,9 @@ class Lab:
         self.lan.ip("link", "set", port, "master", "lan0", "up")
         node.ip("addr", "add", f"192.168.77.{number}/24", "dev", "eth0")
         node.ip("link", "set", "eth0", "up")
+        # Asking for a link makes the kernel finish activating it: until then it drops packets.
+        self.lan.ip("link", "show", port)
+        node.ip("link", "show", "eth0")
         node.ip("route", "add", "default", "via", "192.168.77.254")
         return node
 
