@@ -2,10 +2,12 @@
 
 A snapshot takes effect at its end, whole; a delta at once. Nothing with a lower (epoch, revision) than what is held is
 taken, nothing of another cluster. With the control plane gone, or after a restart of the agent or the machine, the
-node goes on from what lies here. One file per object: a crash between two files leaves each object old or new, and
-the position last written is never ahead of the objects.
+node goes on from what lies here. One file per object: a crash of the agent leaves each object old or new, and the
+position last written is never ahead of the objects. Only the position is forced to the disk: what a loss of power takes
+comes again with the next snapshot, and forcing each object would cost a burst of pods as much as the runtime does.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +26,7 @@ from orch.api.pod.status import PodStatus
 from orch.api.secret import Secret
 from orch.api.service import Service
 from orch.errors import BadRequest, OrchError
-from orch.kit.files import write_atomic
+from orch.kit.files import PRIVATE_MODE, write_atomic
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +121,7 @@ class DesiredState:
         return self._statuses.get(uid)
 
     def save_status(self, uid: str, status: PodStatus) -> None:
-        write_atomic(self._folder(STATUS_FOLDER) / f"{uid}.json", msgspec.json.encode(status))
+        _write(self._folder(STATUS_FOLDER) / f"{uid}.json", msgspec.json.encode(status))
         self._statuses[uid] = status
 
     def forget_status(self, uid: str) -> None:
@@ -179,7 +181,7 @@ class DesiredState:
             path = self._folder(item.kind) / f"{item.uid}.json"
             if item.data:
                 new = _decode(KINDS[item.kind], item.data)
-                write_atomic(path, item.data)
+                _write(path, item.data)
                 held[item.uid] = new
                 yield Change(item.kind, old, new)
             elif old is not None:
@@ -206,6 +208,17 @@ class DesiredState:
             log.warning("desired_object_unreadable", path=str(path), error=str(error), next="dropped")
             path.unlink()
             return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Old or new, whatever happens to the agent."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_MODE)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
 
 
 def _decode(kind: Kind[T], data: bytes) -> T:
