@@ -74,7 +74,7 @@ def extract(archive: tarfile.TarFile) -> None:
         if member.islnk():
             member.linkname = inside(member.linkname)
         clear_way(member)
-        archive.extract(member, "/", numeric_owner=True)
+        archive.extract(member, "/", set_attrs=not member.islnk(), numeric_owner=True)
         set_xattrs(member)
         if member.isdir():
             directories.append(member)

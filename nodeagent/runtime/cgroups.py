@@ -186,9 +186,6 @@ class Cgroups:
                 except OSError as error:
                     raise RuntimeFault(f"removing cgroup {directory}: {error.strerror}") from error
 
-    def exists(self, path: str) -> bool:
-        return any(os.path.isdir(os.path.join(root, path)) for root in (*self._roots(), *self._covers()))
-
     def _apply_v1(self, path: str, resources: Resources) -> None:
         settings = v1_settings(resources)
         memory = os.path.join(self._v1.get("memory", ""), path)

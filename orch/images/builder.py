@@ -79,6 +79,12 @@ class ImageBuilder:
         self._run(f"pushing {reference}", ["push", *trust], [str(reference), f"docker://{target}"])
         return target
 
+    def save(self, tag: str, path: str) -> None:
+        """Writes an image into a docker-archive, which nodes and Docker can load. Raises ImageToolFailed,
+        oci.InvalidReference."""
+        name = oci.canonical(tag)
+        self._run(f"saving {tag}", ["push"], [name, f"docker-archive:{os.path.abspath(path)}:{name}"])
+
     def load(self, path: str) -> Sequence[str]:
         """Enters the images of a docker-archive or an oci-archive. Returns the names that are new or moved. Raises
         ImageToolFailed."""
