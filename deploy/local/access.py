@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,22 +48,22 @@ def wait_for_nodes(
 
     `heard_after`: nodes that were started just now, and when; what the server kept of them from before does not count.
     """
-    api = Connection(kubeconfig.load([spec.paths.kubeconfig]))
     deadline = time.monotonic() + timeout_s
     said = ""
-    while True:
-        ready = ready_nodes(*_seen(api), heard_after)
-        waited_for = [node for node in spec.nodes if node.name not in ready]
-        line = f"nodes: {len(spec.nodes) - len(waited_for)} of {len(spec.nodes)} Ready"
-        if line != said:
-            say(line)
-            said = line
-        if not waited_for:
-            return
-        processes.reap()
-        for node in waited_for:
-            _give_up_if_dead(spec, node, time.monotonic() >= deadline)
-        time.sleep(POLL_S)
+    with closing(Connection(kubeconfig.load([spec.paths.kubeconfig]))) as api:
+        while True:
+            ready = ready_nodes(*_seen(api), heard_after)
+            waited_for = [node for node in spec.nodes if node.name not in ready]
+            line = f"nodes: {len(spec.nodes) - len(waited_for)} of {len(spec.nodes)} Ready"
+            if line != said:
+                say(line)
+                said = line
+            if not waited_for:
+                return
+            processes.reap()
+            for node in waited_for:
+                _give_up_if_dead(spec, node, time.monotonic() >= deadline)
+            time.sleep(POLL_S)
 
 
 def _give_up_if_dead(spec: ClusterSpec, node: Node, too_late: bool) -> None:

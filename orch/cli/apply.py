@@ -16,7 +16,7 @@ from typing import Any
 from orch.cli import manifests, output, session
 from orch.cli.failures import CliError, Exit, causes_line
 from orch.cli.manifests import Document
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 from orch.cli.targets import Target
 from orch.errors import AlreadyExists, ApiError, NotFound
 
@@ -54,8 +54,8 @@ class Change:
         return {"POST": "created", "PATCH": "configured"}.get(self.method, "unchanged")
 
 
-def run(args: argparse.Namespace) -> int:
-    current = Session(args)
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     documents = sorted(manifests.load(args.filename, recursive=args.recursive), key=_rank)
     changes = []
     for document in documents:

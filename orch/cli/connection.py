@@ -86,6 +86,11 @@ class Connection:
         sock: socket.socket = connection.sock
         return sock
 
+    def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
     @property
     def authority(self) -> str:
         return f"{self._host}:{self._port}"

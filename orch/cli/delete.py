@@ -9,7 +9,7 @@ from orch.cli.apply import naming, object_namespace
 from orch.cli.durations import seconds
 from orch.cli.failures import CliError, Exit, exit_code, one_line
 from orch.cli.selection import Located
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 from orch.cli.targets import Target
 from orch.cli.waiting import until
 from orch.errors import NotFound
@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", default="", choices=("", "name"))
 
 
-def run(args: argparse.Namespace) -> int:
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     options = delete_options(args)
-    current = Session(args)
     victims = _from_files(current, args) if args.filename else selection.select(current, args)
     if not victims and not args.ignore_not_found:
         print("No resources found.", file=sys.stderr)

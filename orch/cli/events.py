@@ -9,7 +9,7 @@ from orch.cli import session, tables, targets
 from orch.cli.durations import age
 from orch.cli.failures import Exit
 from orch.cli.get import watch
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 
 JSON = "application/json"
 
@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-headers", action="store_true", help="leave the header line out")
 
 
-def run(args: argparse.Namespace) -> int:
-    current = Session(args)
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     events_path = current.discovery.named("events")[0].path(current.scope)
     selector = _selector(current, args.about)
     answer = current.api.get(events_path, selector)

@@ -18,7 +18,7 @@ from typing import Any
 from orch.cli import session, targets
 from orch.cli.failures import CliError, Exit
 from orch.cli.pods import container_of, pod_of
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 from orch.cli.websocket import Refused, WebSocket
 from orch.errors import from_status
 
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs="+", metavar="COMMAND")
 
 
-def run(args: argparse.Namespace) -> int:
-    current = Session(args)
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     pod = pod_of(current, targets.parse_named([args.what], current.discovery, "pods")[0])
     container = container_of(pod, args.container)
     query = [("container", container), *(("command", word) for word in args.command)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from orch.cli import output, session, tables, targets
 from orch.cli.failures import CliError, Exit, exit_code, one_line
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 from orch.cli.targets import Target
 from orch.errors import ApiError, OrchError
 
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-w", "--watch", action="store_true", help="go on printing changes")
 
 
-def run(args: argparse.Namespace) -> int:
-    current = Session(args)
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     wanted = targets.parse(args.what, current.discovery)
     if args.watch and len(wanted) > 1:
         raise CliError("--watch follows one type or one object at a time", Exit.USAGE)

@@ -11,7 +11,7 @@ from orch.cli import session, targets
 from orch.cli.durations import seconds
 from orch.cli.failures import CliError, Exit, one_line
 from orch.cli.pods import container_of, pod_of, pods_with
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 from orch.errors import OrchError
 
 FOLLOWED_MAX = 20
@@ -42,8 +42,8 @@ class Source:
     prefix: bytes = b""
 
 
-def run(args: argparse.Namespace) -> int:
-    current = Session(args)
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     if args.since is not None and args.since_time:
         raise CliError("--since and --since-time: choose one", Exit.USAGE)
     pods = _pods(current, args)

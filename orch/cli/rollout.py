@@ -10,7 +10,7 @@ from orch.cli import session, tables, targets
 from orch.cli.durations import seconds
 from orch.cli.failures import CliError, Exit
 from orch.cli.pods import selector_text
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 from orch.cli.targets import Target
 from orch.cli.waiting import until
 
@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=seconds, default=FOREVER_S, help="status: how long (default: no limit)")
 
 
-def run(args: argparse.Namespace) -> int:
-    current = Session(args)
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     for target in targets.parse_named(args.what, current.discovery):
         if target.resource.kind != "Deployment":
             raise CliError(f"{target}: only deployments have rollouts")

@@ -4,7 +4,7 @@ import argparse
 
 from orch.cli import session, targets
 from orch.cli.failures import CliError, Exit
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 
 MERGE = "application/merge-patch+json"
 
@@ -16,10 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--current-replicas", type=int, default=-1, metavar="N", help="only if there are N now")
 
 
-def run(args: argparse.Namespace) -> int:
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     if args.replicas < 0:
         raise CliError(f"--replicas={args.replicas}: must not be negative", Exit.USAGE)
-    current = Session(args)
     for target in targets.parse_named(args.what, current.discovery):
         path = target.path(current.namespace, "scale")
         body: dict[str, object] = {"spec": {"replicas": args.replicas}}

@@ -1,7 +1,10 @@
 """What every verb that talks to a cluster needs: the chosen context, its connection, its resources, the namespace."""
 
 import argparse
+import functools
 import os
+from collections.abc import Callable
+from contextlib import closing
 
 from orch import kubeconfig
 from orch.cli.connection import Connection
@@ -28,3 +31,17 @@ class Session:
         self.namespace: str = args.namespace or access.namespace
         """For single objects. A list over all namespaces uses `scope`."""
         self.scope = "" if getattr(args, "all_namespaces", False) else self.namespace
+
+    def close(self) -> None:
+        self.api.close()
+
+
+def in_session(run: Callable[[Session, argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Makes a verb's `run(args)` of a function that wants a session; its connection is closed at the end."""
+
+    @functools.wraps(run)
+    def with_session(args: argparse.Namespace) -> int:
+        with closing(Session(args)) as current:
+            return run(current, args)
+
+    return with_session

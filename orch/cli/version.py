@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from orch.cli import session
 from orch.cli.failures import Exit
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,10 @@ def run(args: argparse.Namespace) -> int:
         print(f"Client Version: v{version('orch')}")
     except PackageNotFoundError:
         print("Client Version: not installed")
-    if not args.client:
-        print(f"Server Version: {Session(args).api.get('/version')['gitVersion']}")
+    return Exit.OK if args.client else _server(args)
+
+
+@in_session
+def _server(current: Session, args: argparse.Namespace) -> int:
+    print(f"Server Version: {current.api.get('/version')['gitVersion']}")
     return Exit.OK

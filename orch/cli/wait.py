@@ -7,7 +7,7 @@ from typing import Any
 from orch.cli import selection, session
 from orch.cli.durations import seconds
 from orch.cli.failures import CliError, Exit
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 from orch.cli.waiting import until
 from orch.errors import NotFound
 
@@ -40,9 +40,9 @@ class Goal:
         return {"delete": "deleted", "create": "created", "condition": "condition met"}[self.verb]
 
 
-def run(args: argparse.Namespace) -> int:
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     goal = parse_goal(args.goal)
-    current = Session(args)
     chosen = selection.select(current, args)
     if not chosen and goal.verb != "delete":
         raise CliError("no matching objects", Exit.NOT_FOUND)

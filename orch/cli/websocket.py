@@ -42,8 +42,12 @@ class WebSocket:
         self._socket = sock
         self._buffer = bytearray()
         self._fragments = bytearray()
-        self.protocol = self._handshake(host, target, headers, protocols)
         self.closed = False
+        try:
+            self.protocol = self._handshake(host, target, headers, protocols)
+        except BaseException:
+            sock.close()
+            raise
         sock.setblocking(False)
 
     def fileno(self) -> int:

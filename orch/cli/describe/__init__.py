@@ -17,7 +17,7 @@ from orch.cli.events import by_time, since
 from orch.cli.failures import CliError, Exit
 from orch.cli.get import fetch_objects
 from orch.cli.pods import selector_text
-from orch.cli.session import Session
+from orch.cli.session import Session, in_session
 from orch.cli.targets import Target
 
 Plain = dict[str, Any]
@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-l", "--selector", default="", help="objects with these labels")
 
 
-def run(args: argparse.Namespace) -> int:
-    current = Session(args)
+@in_session
+def run(current: Session, args: argparse.Namespace) -> int:
     query = {"labelSelector": args.selector} if args.selector else {}
     blank = False
     for target in targets.parse(args.what, current.discovery):
