@@ -1,9 +1,11 @@
 """Probes against real servers on loopback, and the prober's timing."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import grpc
 import pytest
@@ -29,6 +31,7 @@ from orch.api.pod.container import (
 from orch.api.pod.spec import Pod
 from orch.kit.clock import SystemClock
 from orch.kit.ids import SeededIds
+from orch.pki import create_ca
 
 HERE = "127.0.0.1"
 TLS = unverified_tls()
@@ -66,7 +69,7 @@ def target(**container: object) -> ProbeTarget:
 
 
 @asynccontextmanager
-async def server(*replies: str) -> AsyncIterator[tuple[int, list[str]]]:
+async def server(*replies: str, context: ssl.SSLContext | None = None) -> AsyncIterator[tuple[int, list[str]]]:
     """Gives each request the next reply, the last one for ever; what was asked."""
     left, asked = list(replies), []
 
@@ -77,7 +80,7 @@ async def server(*replies: str) -> AsyncIterator[tuple[int, list[str]]]:
         await writer.drain()
         writer.close()
 
-    listening = await asyncio.start_server(answer, HERE, 0)
+    listening = await asyncio.start_server(answer, HERE, 0, ssl=context)
     async with listening:
         yield listening.sockets[0].getsockname()[1], asked
 
@@ -141,6 +144,16 @@ async def test_what_is_no_http_is_unhealthy() -> None:
     async with server("SSH-2.0-whatever\r\n\r\n") as (port, _):
         outcome = await checked(http(port))
     assert "which is no HTTP" in outcome.message
+
+
+async def test_https_needs_no_certificate_that_can_be_verified(tmp_path: Path) -> None:
+    made = create_ca("nobody knows", now=datetime.now(UTC))
+    (tmp_path / "both.pem").write_bytes(made.cert_pem + made.key_pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "both.pem")
+    async with server(status(200), context=context) as (port, _):
+        assert (await checked(http(port, scheme="HTTPS"))).healthy is True
+        assert (await checked(http(port))).healthy is False
 
 
 async def test_a_tcp_probe_connects() -> None:
