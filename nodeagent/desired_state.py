@@ -2,13 +2,10 @@
 
 A snapshot takes effect at its end, whole; a delta at once. Nothing with a lower (epoch, revision) than what is held is
 taken, nothing of another cluster. With the control plane gone, or after a restart of the agent or the machine, the
-node goes on from what lies here. One file per object: a crash of the agent leaves each object old or new, and the
-position last written is never ahead of the objects. Only the position is forced to the disk: what a loss of power takes
-comes again with the next snapshot, and forcing each object would cost a burst of pods as much as the runtime does.
+node goes on from what lies here: the objects, and the status of each pod as this node last saved it.
 """
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +13,9 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
+from nodeagent.journal import Journal, Record
 from orch.api.configmap import ConfigMap
 from orch.api.kind import Kind
 from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
@@ -26,16 +25,15 @@ from orch.api.pod.status import PodStatus
 from orch.api.secret import Secret
 from orch.api.service import Service
 from orch.errors import BadRequest, OrchError
-from orch.kit.files import PRIVATE_MODE, write_atomic
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T", bound=Object)
-V = TypeVar("V")
 
 KINDS: dict[str, Kind[Any]] = {kind.kind: kind for kind in (CONFIGMAPS, SECRETS, SERVICES, ENDPOINTSLICES, NODES, PODS)}
-STATUS_FOLDER = "PodStatus"
-POSITION_FILE = "position.json"
+STATUS, POSITION = "PodStatus", "Position"
+"""Kinds of records that are no objects of the API."""
+JOURNAL_FILE = "desired.journal"
 
 
 class StaleSnapshot(OrchError):
@@ -70,10 +68,10 @@ class Change:
 
 
 class DesiredState:
-    """Implements environment.Inputs. Raises OSError when the disk fails; nothing is applied then."""
+    """Implements environment.Inputs. `load` comes first. Raises OSError when the disk fails."""
 
     def __init__(self, state_dir: Path, run_dir: Path) -> None:
-        self._disk, self._memory = state_dir / "desired", run_dir / "desired"
+        self._disk, self._memory = Journal(state_dir / JOURNAL_FILE), Journal(run_dir / JOURNAL_FILE)
         self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._statuses: dict[str, PodStatus] = {}
         self._staged: dict[tuple[str, str], Item] = {}
@@ -81,25 +79,16 @@ class DesiredState:
         self.position = Position()
 
     def load(self) -> None:
-        """What an earlier agent left. A file that cannot be read is dropped: the next snapshot brings it again."""
-        for kind in KINDS:
-            self._folder(kind).mkdir(parents=True, exist_ok=True, mode=0o700)
-            for path in self._folder(kind).glob("*.json"):
-                obj = self._read(path, partial(_decode, KINDS[kind]))
-                if obj is not None:
-                    self._objects[kind][path.stem] = obj
-        statuses = self._folder(STATUS_FOLDER)
-        statuses.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in statuses.glob("*.json"):
-            status = self._read(path, msgspec.json.Decoder(PodStatus).decode)
-            if status is not None:
-                self._statuses[path.stem] = status
-        position = self._disk / POSITION_FILE
-        if position.exists():
-            self.position = self._read(position, msgspec.json.Decoder(Position).decode) or Position()
+        """What an earlier agent left. An object that cannot be read is dropped: the next snapshot brings it again."""
+        for record in (*self._disk.load(), *self._memory.load()):
+            if record.kind == STATUS:
+                self._keep(self._statuses, record, msgspec.json.Decoder(PodStatus).decode)
+            elif record.kind == POSITION:
+                self.position = msgspec.json.decode(record.object, type=Position)
+            elif record.kind in KINDS:
+                self._keep(self._objects[record.kind], record, partial(_decode, KINDS[record.kind]))
         newest = max((_revision(obj) for held in self._objects.values() for obj in held.values()), default=0)
-        if newest > self.position.revision:
-            self.position = Position(self.position.epoch, newest, self.position.cluster_id)
+        self.position = replace(self.position, revision=max(self.position.revision, newest))
 
     def pods(self) -> Sequence[Pod]:
         return tuple(self._objects[PODS.kind].values())
@@ -121,12 +110,12 @@ class DesiredState:
         return self._statuses.get(uid)
 
     def save_status(self, uid: str, status: PodStatus) -> None:
-        _write(self._folder(STATUS_FOLDER) / f"{uid}.json", msgspec.json.encode(status))
         self._statuses[uid] = status
+        self._note([Record(STATUS, uid, msgspec.Raw(msgspec.json.encode(status)))])
 
     def forget_status(self, uid: str) -> None:
-        self._statuses.pop(uid, None)
-        (self._folder(STATUS_FOLDER) / f"{uid}.json").unlink(missing_ok=True)
+        if self._statuses.pop(uid, None) is not None:
+            self._note([Record(STATUS, uid)])
 
     def begin(self, position: Position) -> None:
         """A snapshot begins. Raises StaleSnapshot."""
@@ -149,76 +138,77 @@ class DesiredState:
         if begun.epoch > self.position.epoch:
             self._drop_revisions()
         doomed = [(kind, uid) for kind, held in self._objects.items() for uid in held if (kind, uid) not in staged]
-        changes = list(self._apply([*staged.values(), *(Item(kind, uid, 0, b"") for kind, uid in doomed)]))
-        self._move(begun)
+        changes = self._apply([*staged.values(), *(Item(kind, uid, 0, b"") for kind, uid in doomed)])
+        self.position = begun
+        self._note([Record(POSITION, "", msgspec.Raw(msgspec.json.encode(begun)))])
         return changes
 
     def apply(self, items: Sequence[Item], revision: int) -> list[Change]:
-        """A delta takes effect; what is older than what is held changes nothing. Its revision is not written apart: on
-        disk the objects carry it."""
-        changes = list(self._apply(items))
-        if revision > self.position.revision:
-            self.position = Position(self.position.epoch, revision, self.position.cluster_id)
+        """A delta takes effect; what is older than what is held changes nothing. Its revision is not noted apart: the
+        objects carry it."""
+        changes = self._apply(items)
+        self.position = replace(self.position, revision=max(self.position.revision, revision))
         return changes
 
+    def close(self) -> None:
+        self._disk.close()
+        self._memory.close()
+
     def _drop_revisions(self) -> None:
-        """After a restore, revisions start lower: what is held is compared by content only."""
+        """After a restore, revisions start lower: whatever comes now counts."""
         for held in self._objects.values():
             for uid, obj in held.items():
-                held[uid] = msgspec.structs.replace(
-                    obj, metadata=msgspec.structs.replace(obj.metadata, resource_version="")
-                )
+                held[uid] = replace(obj, metadata=replace(obj.metadata, resource_version=""))
 
-    def _apply(self, items: Sequence[Item]) -> Iterator[Change]:
-        for item in items:
-            if item.kind not in KINDS:
-                log.warning("kind_not_known", kind=item.kind, uid=item.uid)
-                continue
-            held = self._objects[item.kind]
-            old = held.get(item.uid)
-            if item.data and old is not None and _revision(old) >= item.revision:
-                continue
-            path = self._folder(item.kind) / f"{item.uid}.json"
-            if item.data:
-                new = _decode(KINDS[item.kind], item.data)
-                _write(path, item.data)
-                held[item.uid] = new
-                yield Change(item.kind, old, new)
-            elif old is not None:
-                path.unlink(missing_ok=True)
-                del held[item.uid]
-                yield Change(item.kind, old, None)
+    def _apply(self, items: Sequence[Item]) -> list[Change]:
+        changes = [change for item in items if (change := self._change(item)) is not None]
+        self._note([_record_of(change) for change in changes])
+        return changes
 
-    def _move(self, position: Position) -> None:
-        self.position = position
-        write_atomic(self._disk / POSITION_FILE, msgspec.json.encode(position))
+    def _change(self, item: Item) -> Change | None:
+        if item.kind not in KINDS:
+            log.warning("kind_not_known", kind=item.kind, uid=item.uid)
+            return None
+        held = self._objects[item.kind]
+        old = held.get(item.uid)
+        if not item.data:
+            return Change(item.kind, held.pop(item.uid), None) if old is not None else None
+        if old is not None and _revision(old) >= item.revision:
+            return None
+        held[item.uid] = _decode(KINDS[item.kind], item.data)
+        return Change(item.kind, old, held[item.uid])
+
+    def _note(self, records: Sequence[Record]) -> None:
+        for journal, secret in ((self._disk, False), (self._memory, True)):
+            journal.append(record for record in records if (record.kind == SECRETS.kind) is secret)
+            if journal.is_bloated:
+                journal.rewrite(record for record in self._records() if (record.kind == SECRETS.kind) is secret)
+
+    def _records(self) -> Iterator[Record]:
+        """All that is held."""
+        for kind, held in self._objects.items():
+            for uid, obj in held.items():
+                yield Record(kind, uid, msgspec.Raw(KINDS[kind].codec.encode(obj)))
+        for uid, status in self._statuses.items():
+            yield Record(STATUS, uid, msgspec.Raw(msgspec.json.encode(status)))
+        yield Record(POSITION, "", msgspec.Raw(msgspec.json.encode(self.position)))
 
     def _named(self, kind: Kind[T], namespace: str, name: str) -> T | None:
-        held: dict[str, T] = self._objects[kind.kind]
-        wanted = (namespace, name)
-        return next((obj for obj in held.values() if (obj.metadata.namespace, obj.metadata.name) == wanted), None)
+        held: Iterable[T] = self._objects[kind.kind].values()
+        return next((o for o in held if (o.metadata.namespace, o.metadata.name) == (namespace, name)), None)
 
-    def _folder(self, kind: str) -> Path:
-        return (self._memory if kind == SECRETS.kind else self._disk) / kind
-
-    def _read(self, path: Path, decode: Callable[[bytes], V]) -> V | None:
+    def _keep(self, held: dict[str, Any], record: Record, decode: Callable[[bytes], Any]) -> None:
         try:
-            return decode(path.read_bytes())
+            held[record.uid] = decode(record.data)
         except (msgspec.MsgspecError, BadRequest) as error:
-            log.warning("desired_object_unreadable", path=str(path), error=str(error), next="dropped")
-            path.unlink()
-            return None
+            log.warning("desired_object_unreadable", kind=record.kind, uid=record.uid, error=str(error), next="dropped")
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Old or new, whatever happens to the agent."""
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_MODE)
-    try:
-        os.write(descriptor, data)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)
+def _record_of(change: Change) -> Record:
+    if change.new is not None:
+        return Record(change.kind, change.new.metadata.uid, msgspec.Raw(KINDS[change.kind].codec.encode(change.new)))
+    assert change.old is not None, "a change has an old or a new object"
+    return Record(change.kind, change.old.metadata.uid)
 
 
 def _decode(kind: Kind[T], data: bytes) -> T:
