@@ -26,7 +26,7 @@ from orch.api.secret import Secret
 from orch.api.service import Service
 from orch.errors import OrchError
 
-_REFERENCE = re.compile(r"\$(\$|\(([^()]*)\))")
+_REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']*)'\]")
 MASTER_SERVICE = ("default", "kubernetes")
 
