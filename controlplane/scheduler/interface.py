@@ -51,8 +51,8 @@ class Score(Protocol):
     name: str
     weight: float
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, feasible: Mask) -> Column | None:
-        """0 to SCORE_MAX per row, larger is better; None: all alike. Rows that are not feasible may hold anything."""
+    def score(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Column | None:
+        """0 to SCORE_MAX for each of the rows, larger is better; None: all alike."""
 
 
 @dataclass(frozen=True, slots=True)

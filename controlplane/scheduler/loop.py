@@ -10,6 +10,7 @@ import asyncio
 from datetime import datetime
 
 import structlog
+from msgspec.structs import replace
 
 from controlplane.scheduler.cycle import schedule
 from controlplane.scheduler.demand import PodInfo, amounts, pod_info
@@ -169,7 +170,7 @@ class Scheduler:
                 self._queue.helped(Hint.POD_REMOVED)
         elif new.spec.node_name:
             self._queue.discard(uid)
-            if self._snapshot.node_of(uid) != new.spec.node_name or old is None or old.spec != new.spec:
+            if self._snapshot.node_of(uid) != new.spec.node_name or old is None or not _same_demand(old, new):
                 self._snapshot.put_pod(pod_info(new), new.spec.node_name)
         elif not _waits(new):
             self._queue.discard(uid)
@@ -205,6 +206,11 @@ def _waits(pod: Pod) -> bool:
 
 def _may_fit_now(old: Pod, new: Pod) -> bool:
     return old.spec != new.spec or old.metadata.owner_references != new.metadata.owner_references
+
+
+def _same_demand(old: Pod, new: Pod) -> bool:
+    """Most updates of a pod are of its status, or its binding, which was counted when it was assumed."""
+    return replace(old.spec, node_name=new.spec.node_name) == new.spec
 
 
 def _conditions(pod: Pod) -> list[PodCondition]:

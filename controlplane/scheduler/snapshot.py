@@ -47,9 +47,10 @@ class Snapshot:
         index = self._resources.get(resource)
         return None if index is None else self._free[index]
 
-    def allocatable(self, resource: str) -> Column | None:
-        index = self._resources.get(resource)
-        return None if index is None else self._allocatable[index]
+    @property
+    def scored_capacity(self) -> NDArray[np.float64]:
+        """Allocatable CPU and memory, one row each."""
+        return self._allocatable[:2]
 
     @property
     def scored(self) -> NDArray[np.float64]:

@@ -1,10 +1,10 @@
 """Prefers the node with the most CPU and memory left after the pod (NodeResourcesFit with LeastAllocated)."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from controlplane.scheduler.demand import CPU, MEMORY, PodInfo
-from controlplane.scheduler.interface import SCORE_MAX
-from controlplane.scheduler.masks import Mask
+from controlplane.scheduler.demand import PodInfo
+from controlplane.scheduler.interface import SCORE_MAX, Rows
 from controlplane.scheduler.snapshot import Column, Snapshot
 
 
@@ -12,14 +12,15 @@ class LeastAllocated:
     name = "LeastAllocated"
     weight = 1.0
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, feasible: Mask) -> Column | None:
-        left = 2.0 - used_fraction(pod, snapshot, 0) - used_fraction(pod, snapshot, 1)
-        return left * (SCORE_MAX / 2)
+    def score(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Column | None:
+        used = used_fractions(pod, snapshot, rows)
+        left: Column = (2.0 - used[0] - used[1]) * (SCORE_MAX / 2)
+        return left
 
 
-def used_fraction(pod: PodInfo, snapshot: Snapshot, index: int) -> Column:
-    """Share of CPU (0) or memory (1) in use once the pod is there, at most 1."""
-    allocatable = snapshot.allocatable((CPU, MEMORY)[index])
-    assert allocatable is not None
-    used: Column = (snapshot.scored[index] + pod.scored[index]) / np.maximum(allocatable, 1.0)
+def used_fractions(pod: PodInfo, snapshot: Snapshot, rows: Rows) -> NDArray[np.float64]:
+    """Shares of CPU (first) and memory in use once the pod is there, at most 1."""
+    used = snapshot.scored[:, rows]
+    used += np.array(pod.scored)[:, np.newaxis]
+    used /= np.maximum(snapshot.scored_capacity[:, rows], 1.0)
     return np.minimum(used, 1.0)

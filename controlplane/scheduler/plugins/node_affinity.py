@@ -43,16 +43,16 @@ class PreferredNodeAffinity:
     name = "NodeAffinity"
     weight = 2.0
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, feasible: Mask) -> Column | None:
+    def score(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Column | None:
         preferred = _rules(pod.pod).preferred_during_scheduling_ignored_during_execution
         if not preferred:
             return None
-        total = np.zeros(len(feasible))
+        total = np.zeros(len(rows))
         for weighted in preferred:
             term = weighted.preference or NodeSelectorTerm()
             mask = snapshot.mask((self.name, "prefer", term), lambda node, term=term: term_matches(term, node))  # type: ignore[misc]
-            total += weighted.weight * mask
-        top = float(total[feasible].max())
+            total += weighted.weight * mask[rows]
+        top = float(total.max())
         return total * (SCORE_MAX / top) if top > 0 else None
 
 

@@ -3,8 +3,7 @@
 import numpy as np
 
 from controlplane.scheduler.demand import PodInfo
-from controlplane.scheduler.interface import SCORE_MAX
-from controlplane.scheduler.masks import Mask
+from controlplane.scheduler.interface import SCORE_MAX, Rows
 from controlplane.scheduler.snapshot import Column, Snapshot
 
 
@@ -12,9 +11,9 @@ class Spreading:
     name = "PodTopologySpread"
     weight = 2.0
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, feasible: Mask) -> Column | None:
+    def score(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Column | None:
         if not pod.group:
             return None
-        counts = snapshot.group_counts(pod.group)
-        most = int(np.max(counts, where=feasible, initial=0))
+        counts = snapshot.group_counts(pod.group)[rows]
+        most = int(counts.max())
         return (most - counts).astype(np.float64) * (SCORE_MAX / most) if most else None

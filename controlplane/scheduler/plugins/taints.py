@@ -40,12 +40,13 @@ class PreferNoTaints:
     name = "TaintToleration"
     weight = 3.0
 
-    def score(self, pod: PodInfo, snapshot: Snapshot, feasible: Mask) -> Column | None:
+    def score(self, pod: PodInfo, snapshot: Snapshot, rows: Rows) -> Column | None:
         tolerations = pod.pod.spec.tolerations or ()
         liked = snapshot.mask(
             (self.name, "prefer", tolerations), lambda node: untolerated(node, tolerations, SOFT_EFFECTS) is None
         )
-        return liked.astype(np.float64) * SCORE_MAX
+        chosen = liked[rows]
+        return None if chosen.all() else chosen.astype(np.float64) * SCORE_MAX
 
 
 def untolerated(
