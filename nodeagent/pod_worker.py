@@ -80,7 +80,7 @@ class PodWorker:
         """Until nothing of the pod is left; steps still in flight then (a pull that nobody waits for) are cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                in_flight: set[asyncio.Task[None]] = set()
+                in_flight: dict[asyncio.Task[None], None] = {}
                 while not self.machine.gone:
                     event = await self._inbox.get()
                     for instruction in self.machine.handle(event, self._parts.clock.now()):
@@ -94,7 +94,7 @@ class PodWorker:
                 self._parts.probes.stop(self.uid, container.name)
 
     def _carry_out(
-        self, instruction: Instruction, group: asyncio.TaskGroup, in_flight: set[asyncio.Task[None]]
+        self, instruction: Instruction, group: asyncio.TaskGroup, in_flight: dict[asyncio.Task[None], None]
     ) -> None:
         match instruction:
             case ReportStatus():
@@ -109,8 +109,8 @@ class PodWorker:
                 self._parts.probes.stop(self.uid, instruction.container)
             case _:
                 task = group.create_task(self._step(instruction), name=f"{type(instruction).__name__}-{self.uid}")
-                in_flight.add(task)
-                task.add_done_callback(in_flight.discard)
+                in_flight[task] = None
+                task.add_done_callback(in_flight.pop)
 
     async def _step(self, instruction: Instruction) -> None:
         self._log.debug("step", instruction=type(instruction).__name__)

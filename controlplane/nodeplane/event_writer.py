@@ -1,6 +1,7 @@
 """Events from agents into the API. A repetition counts up on the object of the first, as Kubernetes' recorder does.
 
-Best effort by nature: when too many wait, the oldest are dropped and the drop is logged; nothing waits for an event.
+Best effort by nature: writes are paced, so that a burst of pods has the API for itself; when too many wait, the oldest
+are dropped and the drop is logged; nothing waits for an event.
 """
 
 import asyncio
@@ -12,7 +13,9 @@ from msgspec.structs import replace
 from orch.api.event import Event
 from orch.api.kinds import EVENTS
 from orch.client.client import Client
+from orch.client.events import TokenBucket
 from orch.errors import ApiError, NotFound
+from orch.kit.clock import Clock
 from orch.kit.ids import Ids
 
 log = structlog.get_logger(__name__)
@@ -20,6 +23,8 @@ log = structlog.get_logger(__name__)
 WAITING_MAX = 10_000
 REMEMBERED_MAX = 4_096
 """Events whose repetitions are counted on one object."""
+WRITES_PER_S_MAX = 100.0
+WRITES_BURST_MAX = 100
 
 Sameness = tuple[str, ...]
 
@@ -34,8 +39,8 @@ def sameness(event: Event) -> Sameness:
 
 
 class EventWriter:
-    def __init__(self, client: Client, ids: Ids) -> None:
-        self._client, self._ids = client, ids
+    def __init__(self, client: Client, clock: Clock, ids: Ids) -> None:
+        self._client, self._clock, self._ids = client, clock, ids
         self._waiting: deque[Event] = deque(maxlen=WAITING_MAX)
         self._wake = asyncio.Event()
         self._written: OrderedDict[Sameness, Event] = OrderedDict()
@@ -47,10 +52,12 @@ class EventWriter:
         self._wake.set()
 
     async def run(self) -> None:
+        pace = TokenBucket(WRITES_BURST_MAX, WRITES_PER_S_MAX, self._clock.monotonic())
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
+                await asyncio.sleep(pace.reserve_s(self._clock.monotonic()))
                 await self._write(self._waiting.popleft())
 
     async def _write(self, event: Event) -> None:

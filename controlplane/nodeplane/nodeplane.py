@@ -50,7 +50,7 @@ class NodePlane:
         self._pod_statuses = PodStatusWriter(client, self._informers.of(PODS))
         self._node_statuses = NodeStatusWriter(client, self._nodes, clock)
         self._leases = NodeLeases(client, clock, settings)
-        self._events = EventWriter(client, ids)
+        self._events = EventWriter(client, clock, ids)
         self.streams = Streams(self._open_stream, ids)
         for kind in DELIVERED_KINDS:
             self._informers.of(kind).add_handler(partial(self._changed, kind))
