@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from nodeagent.runtime.interface import Resources, RuntimeFault
 
-V1_CONTROLLERS = ("cpu", "memory", "pids")
-"""The hierarchies in which pods have a cgroup with limits; the OCI runtime makes its own in the others."""
+LIMITING_CONTROLLERS = ("cpu", "memory", "pids")
+"""Needed. On v1 these are the hierarchies in which pods have a cgroup; the OCI runtime makes its own in the others."""
 V2_CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset")
 SHARES_MIN, SHARES_MAX = 2, 262_144
 UNLIMITED = -1
@@ -111,8 +111,10 @@ class Cgroups:
 
     def __init__(self, layout: Layout) -> None:
         self._v1, self._unified, self.is_v2 = dict(layout.v1), layout.unified, layout.is_v2
-        memory = self._v1.get("memory", "")
-        self.counts_swap = self.is_v2 or os.path.exists(os.path.join(memory, "memory.memsw.limit_in_bytes"))
+        present = self._v1.keys() if self._v1 else set(_words(os.path.join(self._unified or "/", "cgroup.controllers")))
+        if missing := set(LIMITING_CONTROLLERS) - present:
+            raise RuntimeFault(f"this machine mounts no cgroup hierarchy for {', '.join(sorted(missing))}")
+        self.counts_swap = self.is_v2 or os.path.exists(f"{self._v1['memory']}/memory.memsw.limit_in_bytes")
 
     def create(self, path: str, resources: Resources) -> None:
         """Makes the cgroup with its parents and sets its limits. Repeatable."""
@@ -144,13 +146,13 @@ class Cgroups:
         if self.is_v2:
             file, key = os.path.join(self._unified, path, "memory.events"), "oom_kill"
         else:
-            file, key = os.path.join(self._v1.get("memory", ""), path, "memory.oom_control"), "oom_kill"
+            file, key = os.path.join(self._v1["memory"], path, "memory.oom_control"), "oom_kill"
         return next((int(value) for name, value in _pairs(file) if name == key), 0)
 
     def memory_usage_bytes(self, path: str) -> int:
         if self.is_v2:
             return _number(os.path.join(self._unified, path, "memory.current"))
-        return _number(os.path.join(self._v1.get("memory", ""), path, "memory.usage_in_bytes"))
+        return _number(os.path.join(self._v1["memory"], path, "memory.usage_in_bytes"))
 
     def processes(self, path: str) -> set[int]:
         """Pids in the cgroup and below it."""
@@ -188,7 +190,7 @@ class Cgroups:
 
     def _apply_v1(self, path: str, resources: Resources) -> None:
         settings = v1_settings(resources)
-        memory = os.path.join(self._v1.get("memory", ""), path)
+        memory = os.path.join(self._v1["memory"], path)
         shrinks = resources.memory_limit_bytes is not None and resources.memory_limit_bytes < _number(
             os.path.join(memory, "memory.limit_in_bytes")
         )
@@ -227,7 +229,7 @@ class Cgroups:
     def _limit_roots(self) -> Sequence[str]:
         if self.is_v2:
             return [self._unified]
-        return list(dict.fromkeys(self._v1[name] for name in V1_CONTROLLERS if name in self._v1))
+        return list(dict.fromkeys(self._v1[name] for name in LIMITING_CONTROLLERS))
 
     def _roots(self) -> Iterable[str]:
         return [self._unified] if self.is_v2 else dict.fromkeys(self._v1.values())

@@ -19,6 +19,11 @@ class OciRuntime:
         self.binary, self.root = binary, root
         os.makedirs(root, mode=0o700, exist_ok=True)
 
+    @property
+    def takes_compiled_filters(self) -> bool:
+        """crun alone knows the annotation, and keeps the filter that it compiled."""
+        return os.path.basename(self.binary) == "crun"
+
     async def create(self, container_id: str, bundle: str, pid_file: str) -> None:
         """Without a monitor, for what has no output and no exit code to keep: a pod's pause. Raises RuntimeFault."""
         await self._run("create", "--bundle", bundle, "--pid-file", pid_file, container_id)

@@ -76,7 +76,7 @@ class CrunRuntime:
             cgroups,
             images,
             self._oci,
-            SeccompFilters(os.path.join(run_dir, "seccomp")),
+            SeccompFilters(os.path.join(run_dir, "seccomp"), keep=self._oci.takes_compiled_filters),
             conmon_binary,
             clock,
         )

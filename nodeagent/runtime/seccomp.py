@@ -46,7 +46,7 @@ class Filter:
     profile: Mapping[str, Any] | None = None
     """An OCI linux.seccomp object."""
     key: str = ""
-    """What the compiled filter is kept under."""
+    """What the compiled filter is kept under; empty: it is not kept."""
 
 
 def convert(profile: Mapping[str, Any], capabilities: Sequence[str], machine: str) -> dict[str, Any]:
@@ -100,10 +100,11 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class SeccompFilters:
-    """Profiles from disk and compiled filters below `folder`."""
+    """Profiles from disk and compiled filters below `folder`. `keep`: whether the OCI runtime takes compiled ones; one
+    that does not know the annotation would run the container unconfined."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, *, keep: bool) -> None:
+        self._folder, self._keep = folder, keep
         self._machine = os.uname().machine
         os.makedirs(folder, exist_ok=True)
 
@@ -112,6 +113,8 @@ class SeccompFilters:
         if security.privileged or security.seccomp == "Unconfined":
             return Filter()
         text = self._read(security.seccomp)
+        if not self._keep:
+            return Filter(profile=self._convert(security.seccomp, text, capabilities))
         key = hashlib.sha256(text + ",".join((security.seccomp, *capabilities)).encode()).hexdigest()
         try:
             with open(os.path.join(self._folder, key), "rb") as file:
@@ -121,7 +124,7 @@ class SeccompFilters:
 
     def keep(self, used: Filter, compiled_path: str) -> None:
         """Takes the filter that the runtime compiled for a container created with `used.profile`."""
-        if used.profile is None:
+        if not used.key or used.bpf:
             return
         with open(compiled_path, "rb") as file:
             write_file(os.path.join(self._folder, used.key), file.read())

@@ -47,7 +47,7 @@ class Harness(Protocol):
         """Ends by itself soon after its start."""
 
 
-class CrunHarness:
+class OciHarness:
     def __init__(self, lab: RuntimeLab, runtime: Runtime, image_id: str) -> None:
         self._lab, self._runtime, self._image_id = lab, runtime, image_id
 
@@ -118,15 +118,15 @@ def lab() -> Iterator[RuntimeLab]:
         yield made
 
 
-@pytest.fixture(params=["fake", "crun"])
+@pytest.fixture(params=["fake", "crun", "runc"])
 async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     if request.param == "fake":
         yield FakeHarness()
         return
     lab: RuntimeLab = request.getfixturevalue("lab")
     image = await lab.busybox()
-    async with lab.runtime() as runtime:
-        yield CrunHarness(lab, runtime, image.id)
+    async with lab.runtime(oci_binary=f"/usr/bin/{request.param}") as runtime:
+        yield OciHarness(lab, runtime, image.id)
         for sandbox in await runtime.list_pod_sandboxes():
             await runtime.remove_pod_sandbox(sandbox.pod_uid)
     assert lab.leftovers() == []

@@ -1,9 +1,11 @@
 """Cgroup layouts by mountinfo, and the settings that limits become."""
 
+from pathlib import Path
+
 import pytest
 
-from nodeagent.runtime.cgroups import detect, v1_settings, v2_settings, weight
-from nodeagent.runtime.interface import Resources
+from nodeagent.runtime.cgroups import Cgroups, Layout, detect, v1_settings, v2_settings, weight
+from nodeagent.runtime.interface import Resources, RuntimeFault
 
 V1 = """\
 31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
@@ -56,3 +58,77 @@ def test_unlimited_is_written_as_each_version_says_it() -> None:
 def test_memory_grows_with_swap_first() -> None:
     files = [file for _, file, _ in v1_settings(Resources(memory_limit_bytes=1))]
     assert files.index("memory.memsw.limit_in_bytes") < files.index("memory.limit_in_bytes")
+
+
+LIMITS = Resources(cpu_shares=1024, cpu_quota_us=5000, memory_limit_bytes=1 << 20, pids_limit=5)
+
+
+def on_v1(folder: Path) -> Cgroups:
+    """Plain folders in place of the hierarchies: what is written can be read."""
+    controllers = ("cpu", "memory", "pids")
+    for name in controllers:
+        (folder / name).mkdir()
+    (folder / "memory/memory.memsw.limit_in_bytes").write_text("")
+    return Cgroups(Layout(v1=tuple((name, str(folder / name)) for name in controllers)))
+
+
+def on_v2(folder: Path) -> Cgroups:
+    (folder / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids\n")
+    (folder / "cgroup.subtree_control").write_text("memory\n")
+    return Cgroups(Layout(unified=str(folder)))
+
+
+def test_limits_on_v1(tmp_path: Path) -> None:
+    on_v1(tmp_path).create("node/pod", LIMITS)
+    written = {f"{path.parts[-4]}/{path.name}": path.read_text() for path in tmp_path.glob("*/node/pod/*")}
+    assert written == {
+        "cpu/cpu.shares": "1024",
+        "cpu/cpu.cfs_period_us": "100000",
+        "cpu/cpu.cfs_quota_us": "5000",
+        "memory/memory.limit_in_bytes": "1048576",
+        "memory/memory.memsw.limit_in_bytes": "1048576",
+        "pids/pids.max": "5",
+    }
+
+
+def test_limits_on_v2_and_controllers_passed_down(tmp_path: Path) -> None:
+    on_v2(tmp_path).create("pod", LIMITS)
+    written = {path.name: path.read_text() for path in (tmp_path / "pod").iterdir()}
+    assert written == {
+        "cpu.weight": "39",
+        "cpu.max": "5000 100000",
+        "memory.max": "1048576",
+        "memory.swap.max": "0",
+        "pids.max": "5",
+    }
+    assert (tmp_path / "cgroup.subtree_control").read_text() in ("+cpu", "+pids", "+io", "+cpuset"), "one at a time"
+
+
+def test_memory_is_never_shrunk_below_use_on_v2_where_the_kernel_would_kill(tmp_path: Path) -> None:
+    cgroups = on_v2(tmp_path)
+    cgroups.create("pod", LIMITS)
+    (tmp_path / "pod/memory.current").write_text("900000\n")
+    with pytest.raises(RuntimeFault, match="below the 900000 bytes in use"):
+        cgroups.apply("pod", Resources(memory_limit_bytes=800_000, pids_limit=9))
+    assert (tmp_path / "pod/pids.max").read_text() == "5"
+
+
+def test_oom_kills_are_counted_on_both(tmp_path: Path) -> None:
+    for name, make, file, text in (
+        ("v1", on_v1, "memory/pod/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
+        ("v2", on_v2, "pod/memory.events", "low 0\nhigh 0\nmax 7\noom 1\noom_kill 2\noom_group_kill 0\n"),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        cgroups = make(folder)
+        cgroups.create("pod", Resources())
+        assert cgroups.oom_kills("pod") == 0
+        (folder / file).write_text(text)
+        assert cgroups.oom_kills("pod") == 2
+
+
+def test_a_machine_without_the_controllers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeFault, match="no cgroup hierarchy for cpu, pids"):
+        Cgroups(Layout(v1=(("memory", str(tmp_path)),)))
+    with pytest.raises(RuntimeFault, match="no cgroup hierarchy for cpu, memory, pids"):
+        Cgroups(Layout(unified=str(tmp_path)))
