@@ -84,10 +84,13 @@ class _GrpcLink:
 
     def __init__(self, target: str, stub: Any, call: Any, group: asyncio.TaskGroup) -> None:
         self._target, self._stub, self._call, self._group = target, stub, call, group
+        self._one_write = asyncio.Lock()
+        """A call of grpc.aio breaks when two tasks write to it at the same time."""
 
     async def send(self, message: node_pb2.AgentMessage) -> None:
         try:
-            await self._call.write(message)
+            async with self._one_write:
+                await self._call.write(message)
         except BROKEN as error:
             raise self._lost(error) from error
 

@@ -157,6 +157,12 @@ class FakeNode:
         )
         await agent.run()
 
+    async def join(self, plane: ControlPlane) -> GrpcDialer:
+        """A dialer with the certificate that joining gave."""
+        folder, clock = self.folder / "pki", SystemClock()
+        certificate = await ensure_certificate(folder, self.name, plane.join_target, plane.ca.cert_pem, TOKEN, clock)
+        return GrpcDialer(plane.session_target, certificate)
+
     def _describe(self, not_ready: str) -> Node:
         return node_object(self.name, "192.168.0.1", MACHINE, PLENTY, not_ready=not_ready, runtime="fake://1")
 

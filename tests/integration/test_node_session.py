@@ -13,6 +13,7 @@ from nodeagent.runtime.interface import SandboxConfig
 from orch.api.configmap import ConfigMap
 from orch.api.kinds import CONFIGMAPS, EVENTS, LEASES, NODES, PODS
 from orch.api.meta import ObjectMeta
+from orch.api.node import Node
 from orch.api.pod.container import ConfigMapEnvSource, Container, EnvFromSource
 from orch.api.pod.spec import Pod, PodSpec
 from orch.pki import issue
@@ -240,3 +241,19 @@ async def test_a_certificate_that_names_no_node_opens_no_session(tmp_path: Path)
         with pytest.raises(ExceptionGroup) as failure:
             await say_hello(dialer)
     assert "is no node" in str(failure.value.exceptions[0])
+
+
+async def test_tasks_that_write_to_one_session_at_once_do_not_break_it(tmp_path: Path) -> None:
+    """Heartbeats and reports come from tasks of their own."""
+    async with control_plane() as plane:
+        dialer = await FakeNode("node-1", tmp_path).join(plane)
+        large = node_pb2.AgentMessage(node_status=node_pb2.NodeStatus(node=NODES.codec.encode(a_large_node())))
+        async with dialer() as link:
+            hello = node_pb2.Hello(node=NODES.codec.encode(Node()))
+            await link.send(node_pb2.AgentMessage(hello=hello))
+            await asyncio.gather(*(link.send(large) for _ in range(20)))
+            assert (await anext(aiter(link))).WhichOneof("message") == "welcome"
+
+
+def a_large_node() -> Node:
+    return Node(metadata=ObjectMeta(annotations={"large": "x" * 1_000_000}))
