@@ -85,6 +85,10 @@ generate_code() {
     echo "generated code: made already"
 }
 
+# Compiled ahead, since every start of `orch` would else compile it again where Python may not write beside the sources.
+compile_code() { .venv/bin/python -m compileall -q orch controlplane nodeagent deploy protos >"$log" 2>&1 || true; }
+
 install_packages
 install_python
 generate_code
+compile_code

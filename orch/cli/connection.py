@@ -1,10 +1,9 @@
-"""HTTPS to one API server with the standard library: requests, and streams that are read line by line.
+"""HTTPS to one API server with little more than sockets: requests, and streams that are read line by line.
 
 One kept connection for requests and one of its own for each stream. Raises ApiError for what the server refuses and
 CliError when there is no answer. Warnings that the server sends (header 299) go to stderr, each once.
 """
 
-import http.client
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from orch.cli.failures import CliError, Exit
+from orch.cli.http1 import Disconnected, HttpConnection, Response
 from orch.errors import from_status
 from orch.kubeconfig import Access
 
@@ -35,11 +35,11 @@ class Connection:
         url = urlsplit(access.server)
         if url.scheme not in ("https", "http") or not url.hostname:
             raise CliError(f"context {access.context}: server {access.server!r} is no https:// address")
-        self._secure, self._host = url.scheme == "https", url.hostname
-        self._port = url.port or (443 if self._secure else 80)
+        self._host = url.hostname
+        self._port = url.port or (443 if url.scheme == "https" else 80)
         self._base = url.path.rstrip("/")
-        self._tls = tls_context(access) if self._secure else None
-        self._kept: http.client.HTTPConnection | None = None
+        self._tls = tls_context(access) if url.scheme == "https" else None
+        self._kept: HttpConnection | None = None
         self._warned: set[str] = set()
 
     def get(self, path: str, query: Query | None = None, *, accept: str = JSON) -> Any:
@@ -57,8 +57,8 @@ class Connection:
     ) -> Any:
         """Plain data of the answer. Raises ApiError, CliError."""
         data = None if body is None else json.dumps(body).encode()
-        headers = self._headers(accept) | ({"Content-Type": content_type} if data is not None else {})
-        response, answer = self._exchange(method, self._target(path, query), data, headers)
+        headers = self.headers(accept) | ({"Content-Type": content_type} if data is not None else {})
+        response, answer = self._exchange(method, self.target(path, query), headers, data)
         self._show_warnings(response)
         if response.status >= 400:
             raise _error(response.status, answer)
@@ -68,23 +68,42 @@ class Connection:
         """Lines of an answer as they arrive, for watches and logs; no time limit."""
         connection = self._open(timeout=None)
         try:
-            connection.request("GET", self._target(path, query), headers=self._headers(accept))
-            response = connection.getresponse()
+            response = connection.request("GET", self.target(path, query), self.headers(accept))
             self._show_warnings(response)
             if response.status >= 400:
-                raise _error(response.status, response.read())
-            while line := response.readline():
+                raise _error(response.status, response.body.read())
+            while line := response.body.readline():
                 yield line
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             raise self._unreachable(error) from error
         finally:
             connection.close()
 
-    def socket(self) -> socket.socket:
-        """A new connected (TLS) socket, for protocols that begin with an HTTP upgrade."""
-        connection = self._open(timeout=REQUEST_TIMEOUT_S)
-        sock: socket.socket = connection.sock
-        return sock
+    def socket(self, timeout: float | None = REQUEST_TIMEOUT_S) -> socket.socket:
+        """A new connected (TLS) socket; also for protocols that begin with an HTTP upgrade.
+
+        Names go as bytes: as text they would pass through the IDNA codec, which takes longer to load than to connect.
+        """
+        try:
+            plain = socket.create_connection((self._host.encode(), self._port), timeout=timeout)  # type: ignore[arg-type]
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is None:
+                return plain
+            try:
+                return self._tls.wrap_socket(plain, server_hostname=self._server_name)
+            except OSError:
+                plain.close()
+                raise
+        except OSError as error:
+            raise self._unreachable(error) from error
+
+    def target(self, path: str, query: Query | list[tuple[str, str]] | None) -> str:
+        return self._base + path + (f"?{urlencode(query)}" if query else "")
+
+    def headers(self, accept: str = JSON) -> dict[str, str]:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        headers = {"Host": f"{host}:{self._port}", "Accept": accept, "User-Agent": USER_AGENT}
+        return headers | ({"Authorization": f"Bearer {self.access.token}"} if self.access.token else {})
 
     def close(self) -> None:
         if self._kept is not None:
@@ -92,55 +111,42 @@ class Connection:
             self._kept = None
 
     @property
-    def authority(self) -> str:
-        return f"{self._host}:{self._port}"
-
-    def target(self, path: str, query: list[tuple[str, str]]) -> str:
-        return f"{self._base}{path}?{urlencode(query)}"
-
-    def upgrade_headers(self) -> dict[str, str]:
-        return self._headers(JSON)
+    def _server_name(self) -> bytes:
+        return (self.access.tls_server_name or self._host).encode()
 
     def _exchange(
-        self, method: str, target: str, data: bytes | None, headers: dict[str, str]
-    ) -> tuple[http.client.HTTPResponse, bytes]:
+        self, method: str, target: str, headers: dict[str, str], data: bytes | None
+    ) -> tuple[Response, bytes]:
         """On a kept connection that the server has closed meanwhile, tries once more on a new one."""
-        for kept in (True, False):
-            fresh = self._kept is None
-            self._kept = self._kept or self._open(timeout=REQUEST_TIMEOUT_S)
-            try:
-                self._kept.request(method, target, body=data, headers=headers)
-                response = self._kept.getresponse()
-                return response, response.read()
-            except (OSError, http.client.HTTPException) as error:
-                self._kept.close()
-                self._kept = None
-                closed_by_server = isinstance(error, http.client.RemoteDisconnected | ConnectionError)
-                if fresh or not kept or not closed_by_server:
-                    raise self._unreachable(error) from error
-        raise AssertionError("the second attempt returns or raises")
-
-    def _open(self, timeout: float | None) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection
-        if self._tls is not None:
-            connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls)
-        else:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
+        kept = self._kept is not None
         try:
-            connection.connect()
+            return self._exchange_once(method, target, headers, data)
+        except Disconnected as error:
+            if not kept:
+                raise self._unreachable(error) from error
+            return self._exchange_once(method, target, headers, data)
         except OSError as error:
             raise self._unreachable(error) from error
-        return connection
 
-    def _headers(self, accept: str) -> dict[str, str]:
-        headers = {"Accept": accept, "User-Agent": USER_AGENT}
-        return headers | ({"Authorization": f"Bearer {self.access.token}"} if self.access.token else {})
+    def _exchange_once(
+        self, method: str, target: str, headers: dict[str, str], data: bytes | None
+    ) -> tuple[Response, bytes]:
+        connection = self._kept = self._kept or self._open(timeout=REQUEST_TIMEOUT_S)
+        try:
+            response = connection.request(method, target, headers, data)
+            answer = response.body.read()
+        except OSError:
+            self.close()
+            raise
+        if not response.keep_alive:
+            self.close()
+        return response, answer
 
-    def _target(self, path: str, query: Query | None) -> str:
-        return self._base + path + (f"?{urlencode(query)}" if query else "")
+    def _open(self, timeout: float | None) -> HttpConnection:
+        return HttpConnection(self.socket(timeout))
 
-    def _show_warnings(self, response: http.client.HTTPResponse) -> None:
-        for header in response.headers.get_all("Warning") or ():
+    def _show_warnings(self, response: Response) -> None:
+        for header in response.headers.all("Warning"):
             for text in _WARNING.findall(header):
                 if text not in self._warned:
                     self._warned.add(text)

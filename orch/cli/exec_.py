@@ -57,7 +57,7 @@ def run(current: Session, args: argparse.Namespace) -> int:
 def _connect(current: Session, target: str) -> WebSocket:
     api = current.api
     try:
-        return WebSocket(api.socket(), api.authority, target, api.upgrade_headers(), PROTOCOLS)
+        return WebSocket(api.socket(), target, api.headers(), PROTOCOLS)
     except Refused as refusal:
         try:
             status = json.loads(refusal.body)

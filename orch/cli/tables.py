@@ -60,7 +60,8 @@ def align(lines: Sequence[Row], column_widths: Sequence[int] | None = None) -> s
 
 
 def _aligned(line: Row, measured: Sequence[int]) -> str:
-    cells = [cell.ljust(width + PADDING) for cell, width in zip(line, measured, strict=False)]
+    """Also for a cell that is wider than what was measured: rows of a watch come later than the widths."""
+    cells = [cell.ljust(width) + " " * PADDING for cell, width in zip(line, measured, strict=False)]
     return "".join(cells).rstrip()
 
 

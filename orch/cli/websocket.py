@@ -7,7 +7,6 @@ terminal and server. Must not know what the messages mean.
 import base64
 import contextlib
 import hashlib
-import http.client
 import io
 import os
 import select
@@ -18,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from orch.cli.failures import CliError
+from orch.cli.http1 import read_head
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -35,16 +35,14 @@ class Refused(Exception):
 
 
 class WebSocket:
-    def __init__(
-        self, sock: socket.socket, host: str, target: str, headers: Mapping[str, str], protocols: Sequence[str]
-    ) -> None:
+    def __init__(self, sock: socket.socket, target: str, headers: Mapping[str, str], protocols: Sequence[str]) -> None:
         """Performs the opening handshake. Raises Refused, CliError, OSError."""
         self._socket = sock
         self._buffer = bytearray()
         self._fragments = bytearray()
         self.closed = False
         try:
-            self.protocol = self._handshake(host, target, headers, protocols)
+            self.protocol = self._handshake(target, headers, protocols)
         except BaseException:
             sock.close()
             raise
@@ -77,10 +75,10 @@ class WebSocket:
             self._send_frame(_CLOSE, struct.pack(">H", NORMAL_CLOSURE))
         self._socket.close()
 
-    def _handshake(self, host: str, target: str, headers: Mapping[str, str], protocols: Sequence[str]) -> str:
+    def _handshake(self, target: str, headers: Mapping[str, str], protocols: Sequence[str]) -> str:
+        """The chosen protocol. What the server sent right behind its answer is kept for reading."""
         key = base64.b64encode(os.urandom(16))
         fields = {
-            "Host": host,
             "Upgrade": "websocket",
             "Connection": "Upgrade",
             "Sec-WebSocket-Key": key.decode(),
@@ -89,27 +87,30 @@ class WebSocket:
         }
         lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in (dict(headers) | fields).items())]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
-        status, answer = self._read_head()
+        head = self._read_head()
+        status, answer = read_head(io.BufferedReader(io.BytesIO(head)))
         if status != 101:
-            length = int(answer.get("Content-Length") or 0)
-            while len(self._buffer) < length and (more := self._socket.recv(READ_BYTES)):
-                self._buffer += more
-            raise Refused(status, bytes(self._buffer))
+            raise Refused(status, self._read_body(int(answer.first("Content-Length") or 0)))
         expected = base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest()).decode()
-        if answer.get("Sec-WebSocket-Accept") != expected:
-            raise CliError(f"{host}: answered the websocket handshake wrongly: is something else listening there?")
-        return answer.get("Sec-WebSocket-Protocol") or ""
+        if answer.first("Sec-WebSocket-Accept") != expected:
+            raise CliError("the server answered the websocket handshake wrongly: is something else listening there?")
+        return answer.first("Sec-WebSocket-Protocol")
 
-    def _read_head(self) -> tuple[int, http.client.HTTPMessage]:
+    def _read_head(self) -> bytes:
         while b"\r\n\r\n" not in self._buffer:
             more = self._socket.recv(READ_BYTES)
             if not more or len(self._buffer) > HEADER_BYTES_MAX:
                 raise CliError("the server closed the connection during the websocket handshake")
             self._buffer += more
-        head, _, rest = bytes(self._buffer).partition(b"\r\n\r\n")
-        self._buffer = bytearray(rest)
-        status_line, _, fields = head.partition(b"\r\n")
-        return int(status_line.split()[1]), http.client.parse_headers(io.BytesIO(fields + b"\r\n\r\n"))
+        end = self._buffer.index(b"\r\n\r\n") + 4
+        head = bytes(self._buffer[:end])
+        del self._buffer[:end]
+        return head
+
+    def _read_body(self, length: int) -> bytes:
+        while len(self._buffer) < length and (more := self._socket.recv(READ_BYTES)):
+            self._buffer += more
+        return bytes(self._buffer)
 
     def _read_available(self) -> None:
         while True:

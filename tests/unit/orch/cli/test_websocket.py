@@ -38,7 +38,7 @@ def open_with(answer: str, *, body: bytes = b"") -> tuple[WebSocket, socket.sock
     thread = threading.Thread(target=shake)
     thread.start()
     try:
-        return WebSocket(ours, "host:1", "/exec?x=1", {"User-Agent": "t"}, ("v5", "v4")), peer
+        return WebSocket(ours, "/exec?x=1", {"Host": "h:1"}, ("v5", "v4")), peer
     except BaseException:
         peer.close()
         raise
