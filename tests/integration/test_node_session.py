@@ -257,3 +257,43 @@ async def test_tasks_that_write_to_one_session_at_once_do_not_break_it(tmp_path:
 
 def a_large_node() -> Node:
     return Node(metadata=ObjectMeta(annotations={"large": "x" * 1_000_000}))
+
+
+async def test_a_node_whose_object_is_deleted_registers_anew(tmp_path: Path) -> None:
+    async with control_plane() as plane, running(FakeNode("node-1", tmp_path).agent_of(plane)):
+        first = await until(plane.client, NODES, "node-1", "", node_ready_is("True"))
+        await plane.client.delete(NODES, "node-1")
+
+        def is_new(node: Node | None) -> bool:
+            return node_ready_is("True")(node) and node is not None and node.metadata.uid != first.metadata.uid
+
+        second = await until(plane.client, NODES, "node-1", "", is_new)
+    assert second.spec.pod_cidr == first.spec.pod_cidr
+
+
+async def test_a_second_session_of_a_node_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    """An agent that was cut off comes back before the server has noticed."""
+    async with control_plane() as plane:
+        dialer = await FakeNode("node-1", tmp_path).join(plane)
+        hello = node_pb2.AgentMessage(hello=node_pb2.Hello(node=NODES.codec.encode(Node())))
+        async with dialer() as first, dialer() as second:
+            await first.send(hello)
+            assert (await anext(aiter(first))).WhichOneof("message") == "welcome"
+            await second.send(hello)
+            assert (await anext(aiter(second))).WhichOneof("message") == "welcome"
+            async with asyncio.timeout(5):
+                rest = [message.WhichOneof("message") async for message in first]
+    assert rest == ["snapshot_begin", "snapshot_items", "snapshot_end"] or rest[-1] in ("delta", "snapshot_end")
+
+
+async def test_a_pod_of_a_job_survives_a_reboot_without_running_twice(tmp_path: Path) -> None:
+    """restartPolicy Never, done; then the machine starts anew, without a control plane to ask."""
+    node = FakeNode("node-1", tmp_path, program=lambda config: Program(runs_s=0.01))
+    async with control_plane() as plane, running(node.agent_of(plane)):
+        pod = await pod_on("node-1", plane.client, a_pod(restart_policy="Never"))
+        await until(plane.client, PODS, "web", "default", phase_is("Succeeded"))
+    node.runtime.reboot()
+    async with running(node.agent_of(plane)):
+        await eventually(lambda: node.runtime.calls[-1] == ("stop_pod_sandbox", pod.metadata.uid))
+        await asyncio.sleep(0.1)
+    assert node.runtime.configs(pod.metadata.uid) == []
