@@ -210,10 +210,12 @@ class Cgroups:
             raise RuntimeFault(f"memory limit {limit} of {path} is below the {usage} bytes in use")
 
     def _make(self, root: str, path: str) -> None:
+        if not self.is_v2:
+            os.makedirs(os.path.join(root, path), exist_ok=True)
+            return
         current = root
         for part in path.strip("/").split("/"):
-            if self.is_v2:
-                self._delegate(current)
+            self._delegate(current)
             current = os.path.join(current, part)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(current)

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 from dataclasses import dataclass
 
 import msgspec
@@ -50,11 +51,16 @@ async def create(binary: str, runtime: OciRuntime, container: Monitored) -> int:
     read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         try:
-            _launch(binary, runtime, container, write_end)
+            launcher = _launch(binary, runtime, container, write_end)
         finally:
             os.close(write_end)
-        async with asyncio.timeout(CREATE_TIMEOUT_S):
-            text = await _read_report(read_end)
+        try:
+            async with asyncio.timeout(CREATE_TIMEOUT_S):
+                text = await _read_report(read_end)
+        finally:
+            # It forks the monitor, writes its pid and ends, all within milliseconds. Killing it half-way, when the
+            # caller is cancelled, would leave a monitor that nobody knows.
+            launcher.wait()
     except TimeoutError:
         raise RuntimeFault(f"creating container {container.container_id} took over {CREATE_TIMEOUT_S} s") from None
     finally:
@@ -65,9 +71,7 @@ async def create(binary: str, runtime: OciRuntime, container: Monitored) -> int:
     return report.pid
 
 
-def _launch(binary: str, runtime: OciRuntime, container: Monitored, write_end: int) -> None:
-    """The program that is started forks the monitor, writes its pid and ends, all in about a millisecond; it is waited
-    for here, because killing it half-way (a cancelled caller) would leave a monitor that nobody knows."""
+def _launch(binary: str, runtime: OciRuntime, container: Monitored, write_end: int) -> "subprocess.Popen[bytes]":
     flags = (*(["--terminal"] if container.tty else ()), *(["--stdin"] if container.stdin else ()))
     argv = [
         binary, "--cid", container.container_id, "--cuuid", container.container_id, "--name", container.container_id,
@@ -79,10 +83,9 @@ def _launch(binary: str, runtime: OciRuntime, container: Monitored, write_end: i
     ]  # fmt: skip
     environment = {**ENVIRONMENT, "_OCI_SYNCPIPE": str(write_end)}
     with open(os.path.join(container.directory, OUTPUT_FILE), "ab") as output:
-        process = start(
+        return start(
             argv, cwd=container.directory, environment=environment, stdout=output.fileno(), pass_fds=[write_end]
         )
-    process.wait()
 
 
 async def _read_report(read_end: int) -> bytes:
