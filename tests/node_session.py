@@ -1,7 +1,7 @@
 """A control plane's node side and agents with fake runtimes, joined by real gRPC on loopback."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,10 +197,11 @@ async def until(
     raise AssertionError("the watch ended")
 
 
-async def eventually(holds: Callable[[], bool]) -> None:
+async def eventually(holds: Callable[[], bool | Awaitable[bool]]) -> None:
     """For what no watch tells; fails after `WAIT_S`."""
     for _ in range(int(WAIT_S / POLL_S)):
-        if holds():
+        held = holds()
+        if held is True or (held is not False and await held):
             return
         await asyncio.sleep(POLL_S)
     raise AssertionError("it did not come to that")
