@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 PAUSE_MAX_S = 1.5
 REPAIR_MAX_S = 12.0
-REPLICAS_MAX = 8
+REPLICAS_MAX = 7
 NAMES = ("web", "api", "db")
 SPACES = ("default", "team")
 IMAGES = ("app:1", "app:2", "app:3")
@@ -81,7 +81,7 @@ class Chaos:
             max_unavailable=self._choice((0, 1, "25%")),
         )
         pods = template(name, image=self._choice(IMAGES))
-        pods = replace(pods, spec=replace(pods.spec, containers=(container(cpu="250m", memory="64Mi"),)))
+        pods = replace(pods, spec=replace(pods.spec, containers=(container(cpu="300m", memory="64Mi"),)))
         spec = replace(made.spec, template=pods, revision_history_limit=2)
         metadata = ObjectMeta(name=name, namespace=space)
         await self._world.user.create(DEPLOYMENTS, replace(made, metadata=metadata, spec=spec))

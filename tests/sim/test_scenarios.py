@@ -135,7 +135,18 @@ async def test_a_killed_agent_adopts_its_containers(tmp_path: Path) -> None:
 
 
 @virtual
-async def test_the_same_seed_gives_the_same_trace(tmp_path: Path) -> None:
+async def test_slow_caches_make_no_pod_too_many(tmp_path: Path) -> None:
+    """Every watch lags by up to half a second; a controller that counted on a stale view would create twice."""
     async with simulation(7, tmp_path) as world:
-        await running_web(world, replicas=3)
-        assert world.trace_hash
+        await asyncio.sleep(1)
+        world.faults.delay_max_s = 0.5
+        created = 0
+
+        def count(old: Pod | None, new: Pod | None) -> None:
+            nonlocal created
+            created += old is None
+
+        world.informers.of(PODS).add_handler(count)
+        await world.user.create(DEPLOYMENTS, web(replicas=10))
+        await world.converged(within_s=60)
+        assert created == 10

@@ -20,7 +20,7 @@ class LeastAllocated:
 
 def used_fractions(pod: PodInfo, snapshot: Snapshot, rows: Rows) -> NDArray[np.float64]:
     """Shares of CPU (first) and memory in use once the pod is there, at most 1."""
-    used = snapshot.scored[:, rows]
+    used = np.take(snapshot.scored, rows, axis=1)
     used += np.array(pod.scored)[:, np.newaxis]
-    used /= np.maximum(snapshot.scored_capacity[:, rows], 1.0)
+    used /= np.maximum(np.take(snapshot.scored_capacity, rows, axis=1), 1.0)
     return np.minimum(used, 1.0)

@@ -1,17 +1,24 @@
 """The scheduler on a real registry: binds, says why not, wakes by what helps, never puts more on a node than fits."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
+from controlplane.scheduler.loop import Scheduler
+from orch.api.kind import Kind
 from orch.api.kinds import EVENTS, NODES, PODS
 from orch.api.node import Node
 from orch.api.pod.spec import Pod, PodSchedulingGate
 from orch.api.shared import Taint
+from orch.errors import ServiceUnavailable
 from tests.builders import node, pod
+from tests.sim.flaky_client import Faults, FlakyClient
 from tests.sim.virtual_loop import virtual
 from tests.world import World, world
+
+LAG_S = 1.0
 
 
 async def node_names(made: World) -> dict[str, str]:
@@ -160,3 +167,31 @@ async def test_more_important_pods_go_first() -> None:
         made.start_scheduler()
         await asyncio.sleep(5)
         assert await node_names(made) == {"low": "", "high": "node-1"}
+
+
+class Unanswering(FlakyClient):
+    """Bindings happen, but their answers are lost; watches lag behind by `LAG_S`."""
+
+    async def create_subresource(
+        self, kind: Kind[Any], name: str, namespace: str, subresource: str, body: Mapping[str, Any]
+    ) -> None:
+        await super().create_subresource(kind, name, namespace, subresource, body)
+        raise ServiceUnavailable("the answer was lost")
+
+    async def _delay(self) -> None:
+        await asyncio.sleep(LAG_S)
+
+
+@virtual
+async def test_a_binding_without_an_answer_still_takes_its_place() -> None:
+    """1. Two pods, room for one. 2. The first is bound, but the scheduler is not told and its cache lags. 3. The
+    second must not take the same place meanwhile."""
+    async with world() as made:
+        await made.make(NODES, small())
+        await made.make(PODS, pod("first", cpu="800m"), pod("second", cpu="800m"))
+        client = Unanswering(made.as_user("system:kube-scheduler"), Faults(), made.ids)
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(Scheduler(client, made.clock, made.ids).run())
+            await asyncio.sleep(30)
+            task.cancel()
+        assert await node_names(made) == {"first": "node-1", "second": ""}
