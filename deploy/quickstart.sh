@@ -1,8 +1,9 @@
 #!/bin/sh
 # Builds the quick start's image, applies its manifests, waits until it serves, and says how to look at it.
+# Argument: the folder of the `orch` command (default: .venv/bin).
 set -eu
 cd "$(dirname "$0")/.."
-orch=.venv/bin/orch
+orch=${1:-.venv/bin}/orch
 folder=manifests/quickstart
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

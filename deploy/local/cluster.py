@@ -55,12 +55,12 @@ def up(wanted: Wanted, say: Say) -> bool:
     specs.check_name(wanted.name)
     preflight.check_machine()
     with _lock(say):
-        existing = specs.load(wanted.name)
-        spec = _same(existing, wanted) if existing else _new_spec(wanted)
+        known = specs.load(wanted.name)
+        spec = _same(known, wanted) if known else _new_spec(wanted)
         try:
             return _bring_up(spec, say)
         except BaseException:
-            if existing is None:
+            if known is None:
                 _take_down(spec, keep_data=False, say=lambda line: None)
             raise
 
@@ -83,16 +83,22 @@ def down(name: str, *, keep_data: bool, say: Say) -> bool:
 
 def status(name: str) -> list[Row]:
     """Every process that the cluster should have. Raises ClusterError when there is no such cluster."""
-    spec = specs.load(name)
-    if spec is None:
-        known = ", ".join(specs.names()) or "none"
-        raise ClusterError(f"no cluster named {name}: there are {known}")
+    spec = existing(name)
     rows = []
     for part in control_plane.parts(spec):
         rows.append(_row(part.name, processes.read(_pidfile(spec, part.name)), part.address, _log(spec, part.name)))
     for node in spec.nodes:
         rows.append(_row(node.name, nodes.find(spec, node).agent, node.address, nodes.log_of(spec, node)))
     return rows
+
+
+def existing(name: str) -> ClusterSpec:
+    """Raises ClusterError when there is no such cluster."""
+    spec = specs.load(name)
+    if spec is None:
+        known = ", ".join(specs.names()) or "none"
+        raise ClusterError(f"no cluster named {name}: there are {known}")
+    return spec
 
 
 def _row(name: str, process: processes.Process | None, address: str, log: Path) -> Row:
@@ -119,16 +125,16 @@ def _any_spec(name: str) -> ClusterSpec:
     return ClusterSpec(name, specs.NODES_MAX, str(network.SUBNET_POOL), 1.0, 1)
 
 
-def _same(existing: ClusterSpec, wanted: Wanted) -> ClusterSpec:
+def _same(known: ClusterSpec, wanted: Wanted) -> ClusterSpec:
     """The existing cluster, if what is asked for does not differ from it."""
     for field in ("node_count", "port", "cpus", "memory_bytes", "outbound"):
-        asked, has = getattr(wanted, field), getattr(existing, field)
+        asked, has = getattr(wanted, field), getattr(known, field)
         if asked is not None and asked != has:
             raise ClusterError(
-                f"cluster {existing.name} exists already, with {field.replace('_', ' ')} {has}, not {asked}: "
-                f"choose another --name, or 'orch cluster down --name {existing.name}' first"
+                f"cluster {known.name} exists already, with {field.replace('_', ' ')} {has}, not {asked}: "
+                f"choose another --name, or 'orch cluster down --name {known.name}' first"
             )
-    return existing
+    return known
 
 
 @contextmanager

@@ -5,6 +5,7 @@ processes and links of the node go with it. The agent runs inside; its desired s
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +71,7 @@ def ensure_agent(spec: ClusterSpec, node: Node) -> bool:
         return False
     assert found.shell is not None, "a node is powered on before its agent starts"
     _end_leftovers(spec, node)
-    init = _wait_for_init(spec, node, found.shell)
-    command = ["nsenter", "--target", str(init.pid), *NAMESPACES, "--", *_agent_command(spec, node)]
+    command = enter_command(spec, node.name, _agent_command(spec, node))
     entered = processes.spawn(
         cgroups.inside(cgroups.of_this_machine(), f"{_cgroup(spec, node)}/{cgroups.AGENT}", command),
         log_of(spec, node),
@@ -97,6 +97,20 @@ def power_off(spec: ClusterSpec, node: Node) -> None:
         processes.stop(found.agent, grace_s=AGENT_STOP_GRACE_S)
     if found.shell is not None:
         processes.stop(found.shell, grace_s=0)
+
+
+def enter_command(spec: ClusterSpec, name: str, command: Sequence[str]) -> list[str]:
+    """Runs the command inside the node of that name. Raises ClusterError when it is not there or powered off."""
+    node = next((node for node in spec.nodes if node.name == name), None)
+    if node is None:
+        raise ClusterError(
+            f"cluster {spec.name} has no node {name}: it has {spec.nodes[0].name} to {spec.nodes[-1].name}"
+        )
+    shell = find(spec, node).shell
+    if shell is None:
+        raise ClusterError(f"{name} does not run: 'orch cluster up --name {spec.name}' starts it")
+    init = _wait_for_init(spec, node, shell)
+    return ["nsenter", "--target", str(init.pid), *NAMESPACES, "--", *command]
 
 
 def _agent_command(spec: ClusterSpec, node: Node) -> list[str]:

@@ -1,14 +1,16 @@
 """`orch cluster`: starts, stops and shows a cluster on this machine (see deploy/local)."""
 
 import argparse
+import os
 import re
 import sys
 
-from deploy.local import cluster
+from deploy.local import cluster, nodes
 from deploy.local import spec as specs
 from orch.cli import tables
-from orch.cli.failures import Exit
+from orch.cli.failures import CliError, Exit
 
+SHELL = "/bin/sh"
 _MEMORY_UNITS = {"": 1, "Mi": 1024**2, "Gi": 1024**3, "M": 10**6, "G": 10**9}
 
 
@@ -18,9 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("up", "start a cluster, or what is missing of it"),
         ("down", "stop a cluster and remove all that it made"),
         ("status", "show the cluster's processes"),
+        ("enter", "run a command, or a shell, inside a node"),
     ):
         action = actions.add_parser(name, help=text, description=text.capitalize() + ".")
         action.add_argument("--name", default="local", help="the cluster's name (default: local)")
+        if name == "enter":
+            action.add_argument("node", metavar="NODE")
+            action.add_argument("command", nargs="*", metavar="COMMAND", help="default: a shell")
         if name == "up":
             _add_up_arguments(action)
         if name == "down":
@@ -38,7 +44,7 @@ def _add_up_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return {"up": _up, "down": _down, "status": _status}[args.action](args)
+    return {"up": _up, "down": _down, "status": _status, "enter": _enter}[args.action](args)
 
 
 def _up(args: argparse.Namespace) -> int:
@@ -67,6 +73,14 @@ def _status(args: argparse.Namespace) -> int:
         lines.append([row.part, state, str(row.pid or "-"), row.address, str(row.log)])
     sys.stdout.write(tables.align(lines))
     return Exit.OK if all(row.running for row in rows) else Exit.ERROR
+
+
+def _enter(args: argparse.Namespace) -> int:
+    """Becomes the command, whose exit code is ours."""
+    if os.geteuid() != 0:
+        raise CliError("entering a node needs root: run it with sudo")
+    command = nodes.enter_command(cluster.existing(args.name), args.node, args.command or [SHELL])
+    os.execvp(command[0], command)
 
 
 def _say(line: str) -> None:

@@ -24,7 +24,7 @@ VERBS = {
     "events": "list events, oldest first",
     "wait": "wait until objects reach a condition",
     "api-resources": "list the resource types that the server has",
-    "cluster": "start, stop and look at a cluster on this machine",
+    "cluster": "start, stop, look at and enter a cluster on this machine",
     "image": "build, push, load, list and remove images",
     "version": "print the versions of client and server",
 }

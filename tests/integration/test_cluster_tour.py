@@ -1,0 +1,54 @@
+"""The README's tour, run command by command as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAME = "tour"
+PORT = 28443
+COMMAND_TIMEOUT_S = 120
+
+
+def commands() -> list[str]:
+    """Lines of the README's shell blocks."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A cluster with the quick start, as `make up` leaves it, for whoever has this environment."""
+    kubeconfig = tmp_path / ".orch" / "clusters" / NAME / "kubeconfig"
+    binaries = str(Path(sys.executable).parent)
+    path = f"{binaries}:{os.environ['PATH']}"
+    environment = os.environ | {"HOME": str(tmp_path), "KUBECONFIG": str(kubeconfig), "PATH": path}
+    up = ["orch", "cluster", "up", "--name", NAME, "--port", str(PORT), "--nodes", "2", "--no-outbound"]
+    try:
+        subprocess.run(up, env=environment, check=True, timeout=COMMAND_TIMEOUT_S, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [str(ROOT / "deploy" / "quickstart.sh"), binaries], env=environment, check=True, timeout=COMMAND_TIMEOUT_S
+        )
+        yield environment
+    finally:
+        subprocess.run(["orch", "cluster", "down", "--name", NAME], env=environment, check=True, timeout=60)
+
+
+def test_every_command_of_the_tour_works(environment: dict[str, str]) -> None:
+    tour = commands()
+    assert len(tour) > 20, "the tour has gone from the README"
+    said = {}
+    for command in tour:
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True,
+            timeout=COMMAND_TIMEOUT_S, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        said[command] = done.stdout
+    page = next(out for command, out in said.items() if command.startswith("curl"))
+    assert page.startswith("Hello from pod web-")
