@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
+from controlplane.apiserver.authn import no_tokens
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.settings import ServerSettings, TlsFiles
 from controlplane.controllers.all import ControllerManager
@@ -36,6 +37,7 @@ from controlplane.store.compaction import Compactor, keep_nothing
 from controlplane.store.etcd import EtcdBackend, EtcdTls, open_channel
 from controlplane.store.etcd_upkeep import EtcdUpkeep
 from controlplane.store.transform import AesGcm
+from orch.api.kind import KindTable
 from orch.api.kinds import builtin_kinds
 from orch.errors import OrchError
 from orch.kit.clock import SystemClock
@@ -109,23 +111,30 @@ async def _run(settings: RunSettings) -> None:
     tls = EtcdTls(ca=files.ca.cert_pem, certificate=files.etcd_client.cert_pem, key=files.etcd_client.key_pem)
     channel = open_channel(settings.etcd, tls)
     backend = EtcdBackend(channel)
-    api = build_api(backend, builtin_kinds(), clock, ids, _registry_settings(settings, files))
+    kinds = builtin_kinds()
+    api = build_api(backend, kinds, clock, ids, _registry_settings(settings, files))
     try:
+        await backend.revision()  # an etcd that does not answer is told at once, not retried for ever
         async with asyncio.TaskGroup() as group:
             group.create_task(forever("api", api.run))
             group.create_task(forever("compactor", Compactor(backend, clock, keep_nothing).run))
             group.create_task(forever("etcd_upkeep", EtcdUpkeep(channel, settings.etcd_quota_bytes).run))
             await api.ready.wait()
-            await _start_parts(group, settings, files, api, backend)
+            await _start_parts(group, settings, files, api, backend, kinds)
     finally:
         await backend.close()
 
 
 async def _start_parts(
-    group: asyncio.TaskGroup, settings: RunSettings, files: ServerFiles, api: ApiParts, backend: EtcdBackend
+    group: asyncio.TaskGroup,
+    settings: RunSettings,
+    files: ServerFiles,
+    api: ApiParts,
+    backend: EtcdBackend,
+    kinds: KindTable,
 ) -> None:
     """Everything that stands on the API. The ports open last, when there is somebody to answer."""
-    clock, ids, kinds = SystemClock(), SystemIds(), builtin_kinds()
+    clock, ids = SystemClock(), SystemIds()
     scheduler = Scheduler(LocalClient(api.api, SCHEDULER, ids), clock, ids)
     controllers = ControllerManager(LocalClient(api.api, CONTROLLERS, ids), kinds, clock, ids)
     nodeplane = NodePlane(LocalClient(api.api, NODEPLANE, ids), clock, ids, _node_settings(settings, files))
@@ -137,7 +146,7 @@ async def _start_parts(
         clock=clock,
         ids=ids,
         settings=_server_settings(settings),
-        token_user=_no_tokens,
+        token_user=no_tokens,
         checks={"etcd": lambda: _store_check(backend), "cache": lambda: _cache_check(api)},
     )
     group.create_task(forever("scheduler", scheduler.run))
@@ -195,11 +204,6 @@ def _settle_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-
-
-async def _no_tokens(token: str) -> User | None:
-    """No bearer token is known yet: people and nodes come with certificates."""
-    return None
 
 
 async def _store_check(backend: EtcdBackend) -> str:

@@ -167,6 +167,7 @@ class MemoryBackend:
             yield self._keys[index]
 
     async def _follow(self, prefix: str, next_revision: int) -> AsyncGenerator[Changes, None]:
+        next_revision = max(next_revision, EMPTY_STORE_REVISION + 1)
         while True:
             while next_revision > self._revision:
                 await self._changed.wait()

@@ -102,12 +102,11 @@ class Cluster:
         spec = self.spec
         return machines.find(spec, next(one for one in spec.nodes if one.name == node))
 
-    def agent(self, node: str) -> Process:
-        """The node's agent: what the supervisor, which the pidfile names, keeps running."""
+    def agent(self, node: str) -> Process | None:
+        """The node's agent: what the supervisor, which the pidfile names, keeps running; None while there is none."""
         supervisor = self.processes_of(node).agent
         assert supervisor is not None, f"no agent runs on {node}"
-        (agent,) = processes.children(supervisor.pid)
-        return agent
+        return next(processes.children(supervisor.pid), None)
 
     @property
     def spec(self) -> specs.ClusterSpec:
