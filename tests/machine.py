@@ -112,6 +112,10 @@ def _daemon(pid: int) -> str:
 
 
 def _namespaces(pid: int) -> list[str]:
+    """The dead that nobody has collected yet hold none that matters."""
+    stat = _stat(pid)
+    if stat is None or stat[0] == "Z":
+        return []
     found = []
     for kind in NAMESPACE_KINDS:
         try:

@@ -39,7 +39,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 @pytest.mark.parametrize(
     ("content", "place", "message"),
     [
-        pytest.param("a: [", "document 2, line 5", "not YAML", id="no YAML"),
+        pytest.param("a: b: c", "document 2, line 5", "not YAML", id="no YAML"),
         pytest.param("just text", "document 2", "an object is a mapping of fields", id="no mapping"),
         pytest.param("kind: Pod", "document 2", "apiVersion: is missing", id="no version"),
         pytest.param(
