@@ -8,9 +8,8 @@ import base64
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from orch.errors import OrchError
 
@@ -23,8 +22,7 @@ class KubeconfigError(OrchError):
     """The file is missing, unreadable, or names something that it does not contain. The message says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """One context, resolved. Certificates and keys are PEM bytes, empty when the file has none."""
 
     context: str

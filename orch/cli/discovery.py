@@ -8,9 +8,9 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from orch.cli.connection import Connection
 from orch.cli.failures import CliError
@@ -21,8 +21,7 @@ CACHE_DIR = Path("~/.orch/cache")
 CACHE_AGE_MAX_S = 600
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """One served resource (meta/v1 APIResource)."""
 
     group: str
@@ -112,7 +111,7 @@ class Discovery:
         """A cache that cannot be written (no home, full disk) only makes the next call slower."""
         try:
             self._cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomic(self._cache, json.dumps([asdict(r) for r in self._resources]).encode())
+            write_atomic(self._cache, json.dumps([r._asdict() for r in self._resources]).encode())
         except OSError:
             return
 

@@ -7,8 +7,7 @@ Bodies are files: read whole, or line by line while the server still writes.
 import io
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 HEAD_LINES_MAX = 200
 LINE_BYTES_MAX = 64 * 1024
@@ -35,8 +34,7 @@ class Headers:
         return next(iter(self.all(name)), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     status: int
     headers: Headers
     body: io.BufferedReader

@@ -5,8 +5,7 @@ labels) and aligns.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 PADDING = 3
 ACCEPT = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -14,8 +13,7 @@ ACCEPT = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 Row = list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """`name_prefix` is `pod/` where several types are listed together."""
 
     wide: bool = False

@@ -4,15 +4,13 @@ Pure on top of Discovery. A target without a name means every object of its type
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from orch.cli.discovery import Discovery, Resource
 from orch.cli.failures import CliError, Exit
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     resource: Resource
     name: str = ""
 

@@ -9,7 +9,7 @@ from orch.cli.failures import Exit
 from orch.cli.main import VERBS, main, split_verb
 from tests.unit.orch.cli.fake_api import Cli
 
-HEAVY = ("grpc", "aiohttp", "numpy", "msgspec", "yaml", "asyncio", "cryptography")
+HEAVY = ("grpc", "aiohttp", "numpy", "msgspec", "yaml", "asyncio", "cryptography", "dataclasses", "http.client")
 
 
 @pytest.mark.parametrize(
