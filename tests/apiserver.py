@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,10 @@ class RunningServer:
 
     def access_of(self, user: str, *groups: str) -> Access:
         pair = issue(self.ca, user, now=SystemClock().now(), organizations=groups)
-        return replace(self.access, cert_pem=pair.cert_pem, key_pem=pair.key_pem)
+        return self.access._replace(cert_pem=pair.cert_pem, key_pem=pair.key_pem)
 
     def access_without_certificate(self, token: str = "") -> Access:
-        return replace(self.access, cert_pem=b"", key_pem=b"", token=token)
+        return self.access._replace(cert_pem=b"", key_pem=b"", token=token)
 
 
 @asynccontextmanager
