@@ -79,6 +79,7 @@ def server(spec: ClusterSpec) -> Part:
         "--port", str(spec.ports.api),
         "--node-port", str(spec.ports.node),
         "--etcd", f"https://{LOOPBACK}:{spec.ports.etcd}",
+        "--etcd-quota-bytes", str(ETCD_QUOTA_BYTES),
         "--service-cidr", spec.service_cidr,
         "--cluster-cidr", spec.cluster_cidr,
         "--node-port-range", spec.node_port_range,
