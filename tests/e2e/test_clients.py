@@ -52,10 +52,18 @@ def test_the_python_client_runs_watches_and_deletes_a_pod(cluster: Cluster) -> N
         wait_until("the log", lambda: core.read_namespaced_pod_log("pythonic", "default") == "hi\n")
     with client.ApiClient(configuration) as connection:
         core = client.CoreV1Api(connection)
-        answer = stream.stream(
-            core.connect_get_namespaced_pod_exec, "pythonic", "default", command=["hostname"], stdout=True, stderr=True
+        session = stream.stream(
+            core.connect_get_namespaced_pod_exec,
+            "pythonic",
+            "default",
+            command=["hostname"],
+            stdout=True,
+            stderr=True,
+            _preload_content=False,
         )
-        assert answer == "pythonic\n"
+        session.run_forever(timeout=10)
+        assert (session.read_stdout(), session.returncode) == ("pythonic\n", 0)
+        session.sock.shutdown()  # the client's own close() leaves the socket open when the server was first to close
     with client.ApiClient(configuration) as connection:
         core = client.CoreV1Api(connection)
         core.delete_namespaced_pod("pythonic", "default")
