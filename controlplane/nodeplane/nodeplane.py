@@ -77,9 +77,9 @@ class NodePlane:
         self.heartbeat(node)
         self.node_status(node, hello.node)
         self._leases.alive(registered)
-        log.info("session_opened", node=node, agent=hello.agent_version, revision=self._sets.revision)
+        log.info("session_opened", node=node, agent=hello.agent_version, revision=self._revision)
         try:
-            await session.run(self._welcome(), self._sets.snapshot(node), self._sets.revision)
+            await session.run(self._welcome(), self._sets.snapshot(node), self._revision)
         finally:
             if self._sessions.get(node) is session:
                 del self._sessions[node]
@@ -114,6 +114,12 @@ class NodePlane:
     def network_applied(self, node: str, revision: int) -> None:
         self._network_revisions[node] = revision
 
+    @property
+    def _revision(self) -> int:
+        """The highest that was read. Not the newest object's alone: once that is deleted and the server restarted, the
+        newest that is left has a lower revision than what agents were sent, and they would refuse the snapshot."""
+        return max(self._sets.revision, *(self._informers.of(kind).revision for kind in DELIVERED_KINDS))
+
     def _welcome(self) -> node_pb2.Welcome:
         return node_pb2.Welcome(
             cluster_id=self._settings.cluster_id,
@@ -125,9 +131,9 @@ class NodePlane:
         for delivery in self._sets.change(kind, old, new):
             if delivery.node == EVERY_NODE:
                 for session in self._sessions.values():
-                    session.deliver(delivery.item, self._sets.revision)
+                    session.deliver(delivery.item, self._revision)
             elif delivery.node in self._sessions:
-                self._sessions[delivery.node].deliver(delivery.item, self._sets.revision)
+                self._sessions[delivery.node].deliver(delivery.item, self._revision)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if new is not None or old is None:

@@ -1,41 +1,16 @@
 """One session over a link in memory: order of what is sent, coalescing, bounds, its end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from controlplane.nodeplane.node_set import Item
-from controlplane.nodeplane.session import (
-    MESSAGE_BYTES_MAX,
-    OPEN_STREAMS_WAITING_MAX,
-    LinkClosed,
-    Session,
-    batches,
-)
+from controlplane.nodeplane.session import MESSAGE_BYTES_MAX, OPEN_STREAMS_WAITING_MAX, Session, batches
 from orch.errors import ServiceUnavailable
 from protos import node_pb2
+from tests.unit.controlplane.nodeplane.world import MemoryLink
 
 WELCOME = node_pb2.Welcome(cluster_id="c", epoch=3, heartbeat_interval_ms=500)
-
-
-class MemoryLink:
-    def __init__(self) -> None:
-        self.sent: list[node_pb2.ServerMessage] = []
-        self.inbox: asyncio.Queue[node_pb2.AgentMessage | None] = asyncio.Queue()
-        self.broken = False
-
-    async def send(self, message: node_pb2.ServerMessage) -> None:
-        if self.broken:
-            raise LinkClosed("cut")
-        self.sent.append(message)
-
-    async def __aiter__(self) -> AsyncIterator[node_pb2.AgentMessage]:
-        while (message := await self.inbox.get()) is not None:
-            yield message
-
-    def kinds(self) -> list[str | None]:
-        return [message.WhichOneof("message") for message in self.sent]
 
 
 class Heard:

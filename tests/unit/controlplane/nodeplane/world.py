@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from controlplane.nodeplane.session import LinkClosed
 from controlplane.registry.assembly import RegistrySettings, build_api
 from controlplane.registry.interface import User
 from controlplane.registry.local_client import LocalClient
@@ -14,6 +15,7 @@ from orch.client.client import Client
 from orch.client.informer import Informer
 from orch.kit.clock import SystemClock
 from orch.kit.ids import SystemIds
+from protos import node_pb2
 
 NODEPLANE = User("system:orch-nodeplane")
 POLL_S, POLLS_MAX = 0.005, 1000
@@ -54,6 +56,25 @@ class _Cancelled:
     def cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+class MemoryLink:
+    def __init__(self) -> None:
+        self.sent: list[node_pb2.ServerMessage] = []
+        self.inbox: asyncio.Queue[node_pb2.AgentMessage | None] = asyncio.Queue()
+        self.broken = False
+
+    async def send(self, message: node_pb2.ServerMessage) -> None:
+        if self.broken:
+            raise LinkClosed("cut")
+        self.sent.append(message)
+
+    async def __aiter__(self) -> AsyncIterator[node_pb2.AgentMessage]:
+        while (message := await self.inbox.get()) is not None:
+            yield message
+
+    def kinds(self) -> list[str | None]:
+        return [message.WhichOneof("message") for message in self.sent]
 
 
 async def informer(client: Client, kind: Any, background: asyncio.TaskGroup) -> Informer[Any]:
