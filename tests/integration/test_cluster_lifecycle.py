@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import machine
+from tests import machine, quickstart
 
 NAME = "life"
 PORT = 27443
 ORCH = str(Path(sys.executable).parent / "orch")
-QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart"
 UP = ("cluster", "up", "--name", NAME, "--port", str(PORT), "--no-outbound")
 BUILD_TIMEOUT_S = 120
 
@@ -76,13 +75,12 @@ def test_what_up_made_is_gone_after_down(before: machine.Machine) -> None:
     assert "nothing to take down" in done("cluster", "down", "--name", NAME)
 
 
-def test_data_that_is_kept_brings_objects_and_pods_back(before: machine.Machine) -> None:
+def test_data_that_is_kept_brings_objects_and_pods_back(before: machine.Machine, tmp_path: Path) -> None:
     """1. Pods run. 2. down --keep-data leaves files only. 3. up brings objects and pods back, as after a reboot."""
     done(*UP, "--nodes", "1")
-    (QUICKSTART / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
-    (QUICKSTART / "busybox").chmod(0o755)
-    done("image", "build", "-t", "quickstart:1", "--push", str(QUICKSTART), timeout=BUILD_TIMEOUT_S)
-    done("apply", "-f", str(QUICKSTART))
+    context = str(quickstart.context(tmp_path))
+    done("image", "build", "-t", "quickstart:1", "--push", context, timeout=BUILD_TIMEOUT_S)
+    done("apply", "-f", context)
     done("rollout", "status", "deployment/web", "-n", "quickstart", "--timeout", "60s")
     names = sorted(done("get", "pods", "-n", "quickstart", "-o", "name").split())
     done("cluster", "down", "--name", NAME, "--keep-data")
