@@ -29,7 +29,7 @@ def test_kubectl_drives_a_deployment(cluster: Cluster, kubectl: Kubectl) -> None
     run("scale", f"deployment/{name}", "--replicas=3")
     assert "successfully rolled out" in run("rollout", "status", f"deployment/{name}", "--timeout=60s")
     run("delete", "deployment,service", name, "--timeout=60s")
-    wait_until("no pod left", lambda: "No resources" in run("get", "pods", "-l", f"app={name}") or True)
+    wait_until("no pod left", lambda: cluster.list("pods", selector=f"app={name}") == [])
 
 
 def test_the_python_client_runs_watches_and_deletes_a_pod(cluster: Cluster) -> None:

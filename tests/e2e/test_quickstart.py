@@ -2,6 +2,7 @@
 
 import re
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 from tests.e2e.cluster import Cluster, wait_until
@@ -58,4 +59,10 @@ def test_deleting_the_namespace_removes_everything(cluster: Cluster) -> None:
     cluster.orch("delete", "-f", MANIFESTS, "--timeout", "60s")
     assert cluster.list("pods", "quickstart") == []
     for node in ("node-1", "node-2", "node-3"):
-        wait_until(f"no container left on {node}", lambda node=node: "crun" not in cluster.on_node(node, "mount"))
+        wait_until(f"no container's root left on {node}", partial(has_none, cluster, node, "overlay /"))
+        wait_until(f"no pod's link left on {node}", partial(has_none, cluster, node, ": pod"))
+
+
+def has_none(cluster: Cluster, node: str, trace: str) -> bool:
+    """Whether neither mounts nor links of the node show the trace."""
+    return trace not in cluster.on_node(node, "cat", "/proc/self/mounts") + cluster.on_node(node, "ip", "-o", "link")
