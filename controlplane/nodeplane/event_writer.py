@@ -69,6 +69,9 @@ class EventWriter:
             log.info("event_not_written", reason=event.reason, about=event.involved_object.name, error=str(error))
             self._written.pop(key, None)
             return
+        except Exception:  # a fault of the program; an event must not end the server
+            log.exception("event_dropped_by_fault", reason=event.reason, about=event.involved_object.name)
+            return
         self._written[key] = stored
         self._written.move_to_end(key)
         if len(self._written) > REMEMBERED_MAX:

@@ -1,7 +1,8 @@
 """Writes to the API where only the newest value per key matters: pod statuses, node statuses, leases.
 
 Invariant: after the last `submit` of a key its value is written or refused for good; older values of a key may be
-skipped, never written after a newer one. At most `writers` writes are in flight, one per key.
+skipped, never written after a newer one. At most `writers` writes are in flight, one per key. A value whose write fails
+by a fault of the program is logged and dropped: one value of one node never ends the server.
 """
 
 import asyncio
@@ -65,3 +66,6 @@ class NewestWriter(Generic[K, V]):
             log.info("write_failed", writer=self._name, key=key, error=str(error), retry_in_s=delay_s)
             self._values.setdefault(key, value)
             self._queue.add_after(key, delay_s)
+        except Exception:
+            self._backoff.forget(key)
+            log.exception("write_dropped", writer=self._name, key=key)

@@ -8,7 +8,6 @@ import asyncio
 from functools import partial
 from typing import Any
 
-import msgspec
 import structlog
 
 from controlplane.nodeplane.event_writer import EventWriter
@@ -36,7 +35,8 @@ log = structlog.get_logger(__name__)
 
 
 class NodePlane:
-    """Implements session.Inbound. `streams` is the API server's NodeStreams."""
+    """Implements session.Inbound; a newer agent's fields that are not known are dropped. `streams` is the API server's
+    NodeStreams."""
 
     def __init__(self, client: Client, clock: Clock, ids: Ids, settings: NodePlaneSettings) -> None:
         self._clock, self._settings = clock, settings
@@ -68,7 +68,7 @@ class NodePlane:
         """One session, from the agent's Hello to the end of the link. Raises ApiError when it cannot be."""
         hello = await _first_message(link)
         await self._informers.synced()
-        registered = await self._registrar.register(node, _decoded(hello.node))
+        registered = await self._registrar.register(node, NODES.codec.decode_lenient(hello.node).obj)
         session = Session(node, link, self, lease_ms=int(self._settings.fence_lease_s * 1000))
         previous = self._sessions.get(node)
         self._sessions[node] = session
@@ -102,14 +102,14 @@ class NodePlane:
             self._leases.alive(registered)
 
     def pod_status(self, node: str, report: node_pb2.PodStatus) -> None:
-        status = msgspec.json.decode(report.status)
+        status = PODS.codec.decode_lenient(b'{"status":%b}' % report.status).obj.status
         self._pod_statuses.submit(PodReport(node, report.uid, report.namespace, report.name, status, report.stopped))
 
     def event(self, node: str, event: bytes) -> None:
-        self._events.submit(EVENTS.codec.decode(event))
+        self._events.submit(EVENTS.codec.decode_lenient(event).obj)
 
     def node_status(self, node: str, status: bytes) -> None:
-        self._node_statuses.report(node, _decoded(status))
+        self._node_statuses.report(node, NODES.codec.decode_lenient(status).obj)
 
     def network_applied(self, node: str, revision: int) -> None:
         self._network_revisions[node] = revision
@@ -172,13 +172,6 @@ async def _first_message(link: Link) -> node_pb2.Hello:
             raise BadRequest("a session begins with Hello")
         return message.hello
     raise LinkClosed("the agent left before it said Hello")
-
-
-def _decoded(node: bytes) -> Node:
-    try:
-        return NODES.codec.decode(node)
-    except msgspec.MsgspecError as error:
-        raise BadRequest(f"the agent's Node object cannot be read: {error}") from error
 
 
 def _known_lost(node: Node) -> bool:

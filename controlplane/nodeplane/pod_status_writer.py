@@ -15,6 +15,7 @@ from controlplane.nodeplane.node_set import revision_of
 from orch.api.kinds import PODS
 from orch.api.meta import DeleteOptions, Preconditions
 from orch.api.pod.spec import Pod
+from orch.api.pod.status import PodStatus
 from orch.client.client import Client, PatchType
 from orch.client.informer import Informer
 from orch.errors import Conflict, NotFound
@@ -32,13 +33,13 @@ MERGED_BY_IP = ("podIPs", "hostIPs")
 
 @dataclass(frozen=True, slots=True)
 class PodReport:
-    """What an agent says of one pod. `status` is a core/v1 PodStatus as plain data."""
+    """What an agent says of one pod."""
 
     node: str
     uid: str
     namespace: str
     name: str
-    status: dict[str, Any]
+    status: PodStatus
     stopped: bool
 
 
@@ -85,14 +86,14 @@ class PodStatusWriter:
             log.info("pod_replaced_before_report", pod=f"{report.namespace}/{report.name}", uid=uid)
 
     async def _write_status(self, pod: Pod, report: PodReport) -> None:
-        current = PODS.codec.to_plain(pod).get("status") or {}
-        if not would_change(current, report.status):
+        current, status = _plain(pod.status), _plain(report.status)
+        if not would_change(current, status):
             return
-        if current.get("phase") in TERMINAL_PHASES and report.status.get("phase") != current["phase"]:
+        if current.get("phase") in TERMINAL_PHASES and status.get("phase") != current["phase"]:
             log.warning("terminal_phase_kept", pod=f"{report.namespace}/{report.name}", phase=current["phase"])
             return
         meta = pod.metadata
-        patch = status_patch(meta.uid, current, report.status)
+        patch = status_patch(meta.uid, current, status)
         stored = await self._client.patch(
             PODS, meta.name, meta.namespace, patch, patch_type=PatchType.STRATEGIC, subresource="status"
         )
@@ -101,3 +102,8 @@ class PodStatusWriter:
     async def _remove(self, pod: Pod) -> None:
         options = DeleteOptions(grace_period_seconds=0, preconditions=Preconditions(uid=pod.metadata.uid))
         await self._client.delete(PODS, pod.metadata.name, pod.metadata.namespace, options=options)
+
+
+def _plain(status: PodStatus) -> dict[str, Any]:
+    plain: dict[str, Any] = PODS.codec.to_plain(Pod(status=status)).get("status", {})
+    return plain

@@ -6,16 +6,18 @@ link is bounded: deltas by the number of objects (the newest state per object), 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 import structlog
 
 from controlplane.nodeplane.node_set import Item
-from orch.errors import OrchError, ServiceUnavailable
+from orch.errors import BadRequest, OrchError, ServiceUnavailable
 from protos import node_pb2
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 MESSAGE_BYTES_MAX = 512 * 1024
 """Items of one message are cut off here; one object larger than that still travels, alone."""
@@ -36,7 +38,7 @@ class Link(Protocol):
 
 
 class Inbound(Protocol):
-    """Who gets what an agent says."""
+    """Who gets what an agent says. What cannot be read is refused with BadRequest."""
 
     def heartbeat(self, node: str) -> None: ...
 
@@ -124,16 +126,23 @@ class Session:
                 self._wake.set()
             case "pod_statuses":
                 for report in message.pod_statuses.reports:
-                    self._inbound.pod_status(self.node, report)
+                    self._tell(self._inbound.pod_status, report)
             case "events":
                 for event in message.events.events:
-                    self._inbound.event(self.node, event)
+                    self._tell(self._inbound.event, event)
             case "node_status":
-                self._inbound.node_status(self.node, message.node_status.node)
+                self._tell(self._inbound.node_status, message.node_status.node)
             case "network_applied":
                 self._inbound.network_applied(self.node, message.network_applied.revision)
             case other:
                 log.warning("message_not_understood", node=self.node, message=other)
+
+    def _tell(self, inbound: Callable[[str, T], None], said: T) -> None:
+        """What cannot be read is dropped alone: the node's other reports still count."""
+        try:
+            inbound(self.node, said)
+        except BadRequest as error:
+            log.warning("report_refused", node=self.node, report=inbound.__name__, error=str(error))
 
     async def _write(self, welcome: node_pb2.Welcome, snapshot: list[Item], revision: int) -> None:
         await self._link.send(node_pb2.ServerMessage(welcome=welcome))

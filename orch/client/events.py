@@ -111,6 +111,8 @@ class EventRecorder:
                 await self._write(record, whole_seconds(moment))
             except ApiError as error:
                 log.info("event_not_written", reason=record.reason, name=record.name, error=str(error))
+            except Exception:  # a fault of the program; an event must not end who records it
+                log.exception("event_dropped_by_fault", reason=record.reason, name=record.name)
 
     def _may_write_about(self, uid: str) -> bool:
         now_s = self._clock.monotonic()

@@ -2,6 +2,7 @@
 
 from controlplane.nodeplane.event_writer import EventWriter
 from orch.api.event import Event
+from orch.api.kind import Kind
 from orch.api.kinds import EVENTS
 from orch.api.shared import ObjectReference
 from orch.client.client import Client
@@ -14,6 +15,16 @@ ABOUT = ObjectReference(kind="Pod", namespace="default", name="web", uid="web-ui
 
 def event(message: str, **fields: object) -> Event:
     return Event(**({"involved_object": ABOUT, "type": "Normal", "reason": "Pulled", "message": message} | fields))
+
+
+class Faulty:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def create(self, kind: Kind[Event], obj: Event) -> Event:
+        if obj.message == "brings out a fault":
+            raise AttributeError("a fault of the program")
+        return await self._client.create(kind, obj)
 
 
 async def counts(client: Client) -> dict[str | None, int | None]:
@@ -62,3 +73,16 @@ async def test_an_event_that_is_refused_stops_nothing() -> None:
             return await counts(admin) == {"good": 1}
 
         await eventually(is_written)
+
+
+async def test_an_event_that_brings_out_a_fault_is_dropped_and_the_next_is_written() -> None:
+    async with api() as (admin, client, background):
+        writer = EventWriter(Faulty(client), SystemClock(), SystemIds())  # type: ignore[arg-type]
+        background.create_task(writer.run())
+        writer.submit(event("brings out a fault"))
+        writer.submit(event("fine"))
+
+        async def only_the_other_is_written() -> bool:
+            return await counts(admin) == {"fine": 1}
+
+        await eventually(only_the_other_is_written)

@@ -7,13 +7,13 @@ import pytest
 
 from controlplane.nodeplane import newest
 from controlplane.nodeplane.newest import NewestWriter
-from orch.errors import ApiError, NotFound, ServiceUnavailable
+from orch.errors import NotFound, ServiceUnavailable
 
 
 class Target:
-    def __init__(self, *errors: ApiError) -> None:
+    def __init__(self, *errors: Exception) -> None:
         self.written: list[tuple[str, int]] = []
-        self._errors: Iterator[ApiError] = iter(errors)
+        self._errors: Iterator[Exception] = iter(errors)
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -65,3 +65,7 @@ async def test_a_newer_value_takes_the_place_of_one_that_failed() -> None:
 
 async def test_what_is_refused_for_good_is_given_up() -> None:
     assert await written(Target(NotFound("x")), ("a", 1), ("b", 2)) == [("b", 2)]
+
+
+async def test_a_value_that_brings_out_a_fault_is_dropped_and_the_others_are_written() -> None:
+    assert await written(Target(KeyError("type")), ("a", 1), ("b", 2)) == [("b", 2)]

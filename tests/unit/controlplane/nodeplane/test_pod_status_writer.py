@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import msgspec
+
 from controlplane.nodeplane.pod_status_writer import PodReport, PodStatusWriter, status_patch, would_change
 from orch.api.kinds import PODS
-from orch.api.meta import DeleteOptions, ObjectMeta
-from orch.api.pod.container import Container
-from orch.api.pod.spec import Pod, PodSpec
+from orch.api.meta import DeleteOptions
+from orch.api.pod.spec import Pod
+from orch.api.pod.status import PodStatus
 from orch.client.client import Client, PatchType
 from orch.errors import NotFound
-from tests.unit.controlplane.nodeplane.world import api, eventually, informer
+from tests.unit.controlplane.nodeplane.world import a_bound_pod, api, eventually, informer
 
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 
@@ -30,13 +32,9 @@ def test_a_patch_clears_what_the_agent_leaves_out_and_replaces_addresses() -> No
     assert patch["status"]["podIPs"] == [{"$patch": "replace"}, {"ip": "10.0.0.2"}]
 
 
-async def a_bound_pod(client: Client, name: str = "web") -> Pod:
-    spec = PodSpec(containers=(Container(name="app", image="app:1"),), node_name="n1")
-    return await client.create(PODS, Pod(metadata=ObjectMeta(name=name, namespace="default"), spec=spec))
-
-
 def report(pod: Pod, *, node: str = "n1", stopped: bool = False, **status: Any) -> PodReport:
-    return PodReport(node, pod.metadata.uid, pod.metadata.namespace, pod.metadata.name, status, stopped)
+    said = msgspec.convert(status, PodStatus)
+    return PodReport(node, pod.metadata.uid, pod.metadata.namespace, pod.metadata.name, said, stopped)
 
 
 async def phase_of(client: Client, name: str = "web") -> str | None:
@@ -72,7 +70,7 @@ async def test_reports_that_must_not_be_written_are_not() -> None:
         pod = await a_bound_pod(admin)
         done, last = await a_bound_pod(admin, "done"), await a_bound_pod(admin, "last")
         writer.submit(report(pod, node="n2", phase="Running"))
-        writer.submit(PodReport("n1", "another-uid", "default", "web", {"phase": "Running"}, True))
+        writer.submit(PodReport("n1", "another-uid", "default", "web", PodStatus(phase="Running"), True))
         writer.submit(report(done, phase="Succeeded"))
 
         async def is_done() -> bool:

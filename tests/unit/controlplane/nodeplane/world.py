@@ -10,7 +10,10 @@ from controlplane.registry.assembly import RegistrySettings, build_api
 from controlplane.registry.interface import User
 from controlplane.registry.local_client import LocalClient
 from controlplane.store.memory import MemoryBackend
-from orch.api.kinds import builtin_kinds
+from orch.api.kinds import PODS, builtin_kinds
+from orch.api.meta import ObjectMeta
+from orch.api.pod.container import Container
+from orch.api.pod.spec import Pod, PodSpec
 from orch.client.client import Client
 from orch.client.informer import Informer
 from orch.kit.clock import SystemClock
@@ -90,3 +93,8 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
             return
         await asyncio.sleep(POLL_S)
     raise AssertionError("it did not come to that")
+
+
+async def a_bound_pod(client: Client, name: str = "web") -> Pod:
+    spec = PodSpec(containers=(Container(name="app", image="app:1"),), node_name="n1")
+    return await client.create(PODS, Pod(metadata=ObjectMeta(name=name, namespace="default"), spec=spec))

@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from orch.api.event import Event
+from orch.api.kind import Kind
 from orch.api.kinds import EVENTS
+from orch.client.client import Client
 from orch.client.events import PENDING_MAX, PER_OBJECT_BURST_MAX, WRITES_BURST_MAX, EventRecorder, TokenBucket
 from orch.kit.tasks import forever
 from tests.builders import node, pod
@@ -103,3 +105,28 @@ def test_a_bucket_refills_and_lends() -> None:
     assert [bucket.take(0), bucket.take(0), bucket.take(0)] == [True, True, False]
     assert bucket.take(0.1)
     assert [bucket.reserve_s(0.1), bucket.reserve_s(0.1)] == [0.1, 0.2]
+
+
+class Faulty:
+    """A client whose first call brings out a fault of the program."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._is_first = client, True
+
+    async def create(self, kind: Kind[Event], obj: Event) -> Event:
+        if self._is_first:
+            self._is_first = False
+            raise AttributeError("a fault of the program")
+        return await self._client.create(kind, obj)
+
+
+@virtual
+async def test_a_fault_drops_one_event_and_not_the_recorder() -> None:
+    async with world() as made, asyncio.TaskGroup() as tasks:
+        recorder = EventRecorder(Faulty(made.client), made.clock, made.ids, component="test")  # type: ignore[arg-type]
+        task = tasks.create_task(forever("events", recorder.run))
+        recorder.record(pod("p"), "Normal", "Scheduled", "lost")
+        recorder.record(pod("p"), "Normal", "Scheduled", "kept")
+        await asyncio.sleep(1)
+        assert [event.message for event in await events(made)] == ["kept"]
+        task.cancel()
