@@ -83,6 +83,8 @@ class PodStatusWriter:
             if report.stopped and pod.metadata.deletion_timestamp is not None:
                 await self._remove(pod)
         except (Conflict, NotFound):
+            if await self._exists(pod):
+                raise  # too many others wrote it meanwhile: the report still has to be written
             log.info("pod_replaced_before_report", pod=f"{report.namespace}/{report.name}", uid=uid)
 
     async def _write_status(self, pod: Pod, report: PodReport) -> None:
@@ -98,6 +100,14 @@ class PodStatusWriter:
             PODS, meta.name, meta.namespace, patch, patch_type=PatchType.STRATEGIC, subresource="status"
         )
         await self._pods.reached(revision_of(stored))  # the next report is compared with what this one made
+
+    async def _exists(self, pod: Pod) -> bool:
+        """Asked afresh: a Conflict means another uid, or that compare-and-swap lost every round."""
+        try:
+            found = await self._client.get(PODS, pod.metadata.name, pod.metadata.namespace)
+        except NotFound:
+            return False
+        return found.metadata.uid == pod.metadata.uid
 
     async def _remove(self, pod: Pod) -> None:
         options = DeleteOptions(grace_period_seconds=0, preconditions=Preconditions(uid=pod.metadata.uid))

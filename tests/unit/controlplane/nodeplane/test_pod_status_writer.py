@@ -1,16 +1,18 @@
 """Pod statuses from agents into the API."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 
 from controlplane.nodeplane.pod_status_writer import PodReport, PodStatusWriter, status_patch, would_change
+from orch.api.kind import Kind
 from orch.api.kinds import PODS
 from orch.api.meta import DeleteOptions
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodStatus
 from orch.client.client import Client, PatchType
-from orch.errors import NotFound
+from orch.errors import Conflict, NotFound
 from tests.unit.controlplane.nodeplane.world import a_bound_pod, api, eventually, informer
 
 READY = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
@@ -105,3 +107,50 @@ async def test_a_confirmed_stop_removes_a_pod_that_is_being_deleted_and_no_other
 
         await eventually(is_gone)
         assert (await admin.get(PODS, "stays", "default")).metadata.uid == stays.metadata.uid
+
+
+class Contended:
+    """A client whose first status write loses to other writers."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self.patches = client, 0
+
+    async def get(self, kind: Kind[Any], name: str, namespace: str) -> Any:
+        return await self._client.get(kind, name, namespace)
+
+    async def patch(self, *args: Any, **options: Any) -> Any:
+        self.patches += 1
+        if self.patches == 1:
+            raise Conflict("the object was changed in every round")
+        return await self._client.patch(*args, **options)
+
+
+async def test_a_report_that_lost_to_other_writers_is_written_later() -> None:
+    async with api() as (admin, client, background):
+        contended = Contended(client)
+        writer = PodStatusWriter(contended, await informer(client, PODS, background))  # type: ignore[arg-type]
+        background.create_task(writer.run())
+        writer.submit(report(await a_bound_pod(admin), phase="Running"))
+
+        async def is_running() -> bool:
+            return await phase_of(admin) == "Running"
+
+        await eventually(is_running)
+        assert contended.patches == 2
+
+
+async def test_a_report_of_a_pod_that_was_replaced_is_given_up() -> None:
+    """The cache still holds the first pod when another has its name."""
+    async with api() as (admin, client, background):
+        pods = await informer(client, PODS, background)
+        first = await a_bound_pod(admin)
+        await pods.reached(int(first.metadata.resource_version))
+        pods.by_uid = lambda uid: first  # type: ignore[method-assign]
+        await admin.delete(PODS, "web", "default", options=DeleteOptions(grace_period_seconds=0))
+        await a_bound_pod(admin)
+        contended = Contended(client)
+        writer = PodStatusWriter(contended, pods)  # type: ignore[arg-type]
+        background.create_task(writer.run())
+        writer.submit(report(first, phase="Running"))
+        await asyncio.sleep(0.3)  # longer than the first delays between attempts
+        assert (contended.patches, await phase_of(admin)) == (1, "Pending")
