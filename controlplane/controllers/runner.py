@@ -22,7 +22,7 @@ from orch.api.meta import Object
 from orch.client.client import Client
 from orch.client.events import EventRecorder
 from orch.client.informer import Informer, Informers, Key
-from orch.errors import AlreadyExists, ApiError, Conflict, NotFound, ServiceUnavailable, TooManyRequests
+from orch.errors import AlreadyExists, ApiError, Conflict, NotFound, ServiceUnavailable, Timeout, TooManyRequests
 from orch.kit.backoff import Backoff
 from orch.kit.clock import Clock
 from orch.kit.tasks import forever
@@ -37,6 +37,8 @@ BATCH_ACTIONS_MAX = 64
 BACKOFF_MIN_S = 0.01
 BACKOFF_MAX_S = 60.0
 CACHE_LAG_MAX_S = 30.0
+PASSING = (Conflict, ServiceUnavailable, Timeout, TooManyRequests)
+"""Errors that say nothing of what was asked for: the view was old, or the server is busy."""
 
 KeysOf = Callable[[T | None, T | None], Iterable[Key]]
 """(old, new) -> the keys that the change concerns. One of the two may be None, never both."""
@@ -58,8 +60,15 @@ class Controller:
     watches: tuple[Watch[Any], ...]
     decide: Callable[[Key, datetime], Decision]
     refused: Callable[[Key, ApiError, datetime], Object | None] = lambda key, error, now: None
-    """The object with the status that tells of a refused action; None: nothing to tell."""
+    """The object with the status that tells of a refused Create or Delete; None: nothing to tell. Not asked about other
+    actions, nor when trying again may be all that it takes (`PASSING`)."""
     initial_keys: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    action: Action
+    error: ApiError
 
 
 def own_key(old: Object | None, new: Object | None) -> Iterable[Key]:
@@ -133,47 +142,55 @@ class Runner:
     async def _carry_out(self, key: Key, decision: Decision) -> None:
         if decision.actions:
             self._log.debug("decided", key=key, **decision.log_fields())
-        try:
-            await self._perform_all(decision.actions)
-        except ApiError as error:
-            status = self._controller.refused(key, error, self._clock.now())
-            if status is not None:
-                await self._perform_all((Update(self._controller.kind, status, "status"),))
-            raise
+        failure = await self._perform_all(decision.actions)
+        if failure is not None:
+            await self._tell(key, failure)
+            raise failure.error
         for event in decision.events:
             self._events.record(event.about, event.type, event.reason, event.message)
-        if decision.status is not None:
-            await self._perform_all((Update(self._controller.kind, decision.status, "status"),))
+        await self._write_status(decision.status)
 
-    async def _perform_all(self, actions: tuple[Action, ...]) -> None:
+    async def _tell(self, key: Key, failure: Failure) -> None:
+        if isinstance(failure.action, Create | Delete) and not isinstance(failure.error, PASSING):
+            await self._write_status(self._controller.refused(key, failure.error, self._clock.now()))
+
+    async def _write_status(self, obj: Object | None) -> None:
+        if obj is not None:
+            failure = await self._perform_all((Update(self._controller.kind, obj, "status"),))
+            if failure is not None:
+                raise failure.error
+
+    async def _perform_all(self, actions: tuple[Action, ...]) -> Failure | None:
         """In batches of 1, 2, 4, ... so that what fails, fails once and not a thousand times (slow start).
 
-        Raises the first error, after the caches have seen what succeeded.
+        The first failure, after the caches have seen what succeeded.
         """
         size = 1
         while actions:
             batch, actions = actions[:size], actions[size:]
-            errors: list[ApiError] = []
+            failures: list[Failure] = []
             async with asyncio.TaskGroup() as tasks:
                 for action in batch:
-                    tasks.create_task(self._attempt(action, errors))
-            if errors:
-                raise errors[0]
+                    tasks.create_task(self._attempt(action, failures))
+            if failures:
+                return failures[0]
             size = min(2 * size, BATCH_ACTIONS_MAX)
+        return None
 
-    async def _attempt(self, action: Action, errors: list[ApiError]) -> None:
+    async def _attempt(self, action: Action, failures: list[Failure]) -> None:
         try:
             written = await perform(self._client, action)
         except ApiError as error:
             self._announce_failure(action, error)
-            errors.append(error)
+            failures.append(Failure(action, error))
             return
         self._announce_success(action, written)
         try:
             async with asyncio.timeout(CACHE_LAG_MAX_S):
                 await self._seen(action, written)
         except TimeoutError:
-            errors.append(ServiceUnavailable(f"the cache did not see a write within {CACHE_LAG_MAX_S:.0f} s"))
+            late = ServiceUnavailable(f"the cache did not see a write within {CACHE_LAG_MAX_S:.0f} s")
+            failures.append(Failure(action, late))
 
     async def _seen(self, action: Action, written: Object | None) -> None:
         match action:

@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
-from controlplane.controllers.actions import NOTHING, Create, Decision, Delete, Reference, Update
+from controlplane.controllers.actions import NOTHING, Action, Create, Decision, Delete, Patch, Reference, Update
 from controlplane.controllers.runner import Controller, Runner, Watch, own_key
 from orch.api.configmap import ConfigMap
 from orch.api.kinds import CONFIGMAPS, EVENTS
 from orch.api.meta import ObjectMeta
+from orch.client.client import Client
 from orch.client.events import EventRecorder
 from orch.client.informer import Informers, Key
-from orch.errors import Forbidden, TooManyRequests
+from orch.errors import ApiError, Conflict, Forbidden, ServiceUnavailable, TooManyRequests
 from orch.kit.tasks import forever
 from tests.builders import meta
 from tests.sim.virtual_loop import virtual
@@ -158,3 +161,55 @@ async def test_a_stale_update_is_decided_anew() -> None:
 
 def with_b(basis: ConfigMap) -> ConfigMap:
     return replace(basis, data={**(basis.data or {}), "b": "2"})
+
+
+class Refusing:
+    """A client that refuses to create and to patch."""
+
+    def __init__(self, client: Client, error: ApiError) -> None:
+        self._client, self._error = client, error
+        self.list, self.watch, self.update = client.list, client.watch, client.update
+
+    async def create(self, *args: object) -> ConfigMap:
+        raise self._error
+
+    async def patch(self, *args: object, **options: object) -> ConfigMap:
+        raise self._error
+
+
+CREATION = Create(CONFIGMAPS, copy_of("copy"))
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "told"),
+    [
+        (CREATION, Forbidden("quota exceeded"), True),
+        (CREATION, Conflict("stale"), False),
+        (CREATION, ServiceUnavailable("no leader"), False),
+        (Patch(CONFIGMAPS, "default", "source", {}), Forbidden("no"), False),
+    ],
+)
+@virtual
+async def test_a_status_tells_of_a_creation_that_was_refused_and_of_no_passing_failure(
+    action: Action, error: ApiError, told: bool
+) -> None:
+    asked: list[Key] = []
+
+    def tell(key: Key, error: ApiError, now: datetime) -> None:
+        asked.append(key)
+
+    async with world() as made:
+        await made.make(CONFIGMAPS, SOURCE)
+        informers = Informers(made.client)
+        maps = informers.of(CONFIGMAPS)
+        recorder = EventRecorder(made.client, made.clock, made.ids, component="test")
+        watches = (Watch(maps, own_key),)
+        controller = Controller("test", CONFIGMAPS, watches, lambda key, now: Decision((action,)), tell)
+        client: Any = Refusing(made.client, error)
+        runner = Runner(controller, informers, client, made.clock, recorder)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(maps.run()), group.create_task(runner.run())]
+            await asyncio.sleep(1)
+            for task in tasks:
+                task.cancel()
+    assert bool(asked) is told
