@@ -10,6 +10,10 @@ from tests.e2e.cluster import Cluster, wait_until
 MANIFESTS = str(Path(__file__).parents[2] / "manifests" / "quickstart")
 
 
+ROOTS, LINKS = "overlay /", ": pod"
+"""What mounts of containers' roots and links of pods show as."""
+
+
 def fetch(address: str, port: int) -> str:
     with urllib.request.urlopen(f"http://{address}:{port}/", timeout=5) as answer:
         return str(answer.read().decode())
@@ -56,11 +60,14 @@ def test_cluster_names_resolve_in_a_pod(cluster: Cluster) -> None:
 
 def test_deleting_the_namespace_removes_everything(cluster: Cluster) -> None:
     cluster.orch("apply", "-f", MANIFESTS)
+    cluster.orch("rollout", "status", "deployment/web", "-n", "quickstart", "--timeout", "60s")
+    assert not has_none(cluster, "node-1", ROOTS)
+    assert not has_none(cluster, "node-1", LINKS)
     cluster.orch("delete", "-f", MANIFESTS, "--timeout", "60s")
     assert cluster.list("pods", "quickstart") == []
     for node in ("node-1", "node-2", "node-3"):
-        wait_until(f"no container's root left on {node}", partial(has_none, cluster, node, "overlay /"))
-        wait_until(f"no pod's link left on {node}", partial(has_none, cluster, node, ": pod"))
+        wait_until(f"no container's root left on {node}", partial(has_none, cluster, node, ROOTS))
+        wait_until(f"no pod's link left on {node}", partial(has_none, cluster, node, LINKS))
 
 
 def has_none(cluster: Cluster, node: str, trace: str) -> bool:
