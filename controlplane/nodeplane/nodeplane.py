@@ -44,7 +44,6 @@ class NodePlane:
         self._nodes = self._informers.of(NODES)
         self._sets = NodeSets()
         self._sessions: dict[str, Session] = {}
-        self._network_revisions: dict[str, int] = {}
         self._liveness = Liveness(settings.node_lost_after_s)
         self._registrar = Registrar(client, self._nodes, settings)
         self._pod_statuses = PodStatusWriter(client, self._informers.of(PODS))
@@ -85,14 +84,6 @@ class NodePlane:
                 del self._sessions[node]
             log.info("session_closed", node=node)
 
-    def connected(self, node: str) -> bool:
-        """Whether the node has a session now."""
-        return node in self._sessions
-
-    def network_revision(self, node: str) -> int:
-        """The revision up to which the node's network rules hold what the API says; 0: unknown."""
-        return self._network_revisions.get(node, 0)
-
     def heartbeat(self, node: str) -> None:
         recovered = not self._liveness.is_alive(node)
         self._liveness.heard(node, self._clock.monotonic())
@@ -110,9 +101,6 @@ class NodePlane:
 
     def node_status(self, node: str, status: bytes) -> None:
         self._node_statuses.report(node, NODES.codec.decode_lenient(status).obj)
-
-    def network_applied(self, node: str, revision: int) -> None:
-        self._network_revisions[node] = revision
 
     @property
     def _revision(self) -> int:
@@ -142,7 +130,6 @@ class NodePlane:
         self._liveness.forget(name)
         self._leases.lost(name)
         self._node_statuses.forget(name)
-        self._network_revisions.pop(name, None)
         if name in self._sessions:
             log.info("node_object_deleted", node=name, next="the agent's session ends; it registers anew")
             self._sessions[name].close()

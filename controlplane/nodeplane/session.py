@@ -48,8 +48,6 @@ class Inbound(Protocol):
 
     def node_status(self, node: str, status: bytes) -> None: ...
 
-    def network_applied(self, node: str, revision: int) -> None: ...
-
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Items in messages of a bounded size."""
@@ -133,7 +131,7 @@ class Session:
             case "node_status":
                 self._tell(self._inbound.node_status, message.node_status.node)
             case "network_applied":
-                self._inbound.network_applied(self.node, message.network_applied.revision)
+                log.debug("network_applied", node=self.node, revision=message.network_applied.revision)
             case other:
                 log.warning("message_not_understood", node=self.node, message=other)
 

@@ -31,9 +31,6 @@ class Heard:
     def node_status(self, node: str, status: bytes) -> None:
         self.calls.append(("node_status", node, status))
 
-    def network_applied(self, node: str, revision: int) -> None:
-        self.calls.append(("network_applied", node, revision))
-
 
 def item(uid: str, revision: int = 1, data: bytes = b"{}") -> Item:
     return Item("Pod", uid, revision, data)
@@ -103,9 +100,8 @@ async def test_what_the_agent_says_reaches_its_place(link: MemoryLink, session: 
         ("pod_status", "n1", "a"),
         ("event", "n1", b"e"),
         ("node_status", "n1", b"n"),
-        ("network_applied", "n1", 9),
     ]
-    assert len(heard.calls) == 9  # each message is a sign of life
+    assert len(heard.calls) == 8  # each message is a sign of life
 
 
 async def test_a_heartbeat_is_answered_with_its_sequence(link: MemoryLink, session: Session) -> None:
