@@ -11,6 +11,8 @@ from pathlib import Path
 NAMESPACE_KINDS = ("net", "mnt", "pid", "uts", "ipc", "cgroup", "user")
 KTHREADD = 2
 SETTLE_S = 10.0
+OWN_FOLDERS = (Path("/var/lib/orch"), Path("/run/orch"))
+LEVELS = ("*", "*/*")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Machine:
     nft_tables: frozenset[str]
     addresses: frozenset[str]
     ip_forward: str
+    files: frozenset[str]
+    """Of clusters, of images, and of running parts: the two upper levels."""
 
     def added_since(self, before: "Machine") -> dict[str, list[str]]:
         """Per field what is there now and was not before, and what has gone."""
@@ -48,6 +52,7 @@ def look() -> Machine:
         nft_tables=frozenset(_output("nft", "list", "tables").splitlines()),
         addresses=frozenset(_output("ip", "-brief", "address").splitlines()),
         ip_forward=Path("/proc/sys/net/ipv4/ip_forward").read_text().strip(),
+        files=frozenset(str(path) for root in OWN_FOLDERS for level in LEVELS for path in root.glob(level)),
     )
 
 

@@ -16,6 +16,7 @@ from orch.cli.failures import CliError, Exit
 from orch.images.builder import ImageBuilder, LocalImage
 
 STORE = "/var/lib/orch/build"
+STORE_VARIABLE = "ORCH_IMAGE_STORE"
 REGISTRY_FOLDER = "registry"
 BYTES_PER_MB = 1_000_000
 
@@ -43,6 +44,8 @@ def _action(
     actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, *, registry: bool = False
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=text, description=text.capitalize() + ".")
+    store = os.environ.get(STORE_VARIABLE) or STORE
+    parser.add_argument("--store", default=store, metavar="FOLDER", help="where images are kept (default: %(default)s)")
     if registry:
         parser.add_argument("--kubeconfig", default="", help="of the cluster whose registry is meant")
         parser.add_argument("--registry", default="", metavar="HOST:PORT", help="another registry")
@@ -53,7 +56,7 @@ def _action(
 def run(args: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         raise CliError("images are built and kept as root (mounts, file owners): run it with sudo")
-    builder = ImageBuilder(STORE, lambda line: print(line, file=sys.stderr, flush=True))
+    builder = ImageBuilder(os.path.abspath(args.store), lambda line: print(line, file=sys.stderr, flush=True))
     return {"build": _build, "push": _push, "load": _load, "ls": _list, "rm": _remove}[args.action](builder, args)
 
 
@@ -77,6 +80,8 @@ def _push_all(builder: ImageBuilder, args: argparse.Namespace, images: list[str]
 
 def _load(builder: ImageBuilder, args: argparse.Namespace) -> int:
     names = list(builder.load(args.archive))
+    if not names:
+        raise CliError(f"{args.archive}: loaded, but it names no image: there is nothing to push or run by name")
     for name in names:
         print(f"{name} loaded", flush=True)
     return _push_all(builder, args, names) if args.push else Exit.OK

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from orch import oci
 from orch.errors import OrchError
+from orch.images import archive
 
 PRIVATE_MOUNTS = ("unshare", "--mount", "--propagation", "private")
 OUTPUT_LINES_KEPT = 20
@@ -79,21 +80,24 @@ class ImageBuilder:
         self._run(f"pushing {reference}", ["push", *trust], [str(reference), f"docker://{target}"])
         return target
 
-    def save(self, tag: str, path: str) -> None:
-        """Writes an image into a docker-archive, which nodes and Docker can load. Raises ImageToolFailed,
-        oci.InvalidReference."""
-        name = oci.canonical(tag)
-        self._run(f"saving {tag}", ["push"], [name, f"docker-archive:{os.path.abspath(path)}:{name}"])
-
     def load(self, path: str) -> Sequence[str]:
-        """Enters the images of a docker-archive or an oci-archive. Returns the names that are new or moved. Raises
-        ImageToolFailed."""
+        """Enters the images of a docker-archive or an oci-archive. Returns the canonical names that the archive gives
+        them, whether they were here before or not. Raises ImageToolFailed, oci.InvalidReference."""
         if not os.path.isfile(path):
             raise ImageToolFailed(f"loading {path}: there is no such file")
-        before = {(name, image.id) for image in self.list() for name in image.names}
-        transport = "oci-archive" if _is_oci_archive(path) else "docker-archive"
-        self._run(f"loading {path}", ["pull", "--quiet"], [f"{transport}:{os.path.abspath(path)}"])
-        return sorted(name for image in self.list() for name in image.names if (name, image.id) not in before)
+        transport, names = archive.names(path)
+        said = self._run(f"loading {path}", ["pull", "--quiet"], [f"{transport}:{os.path.abspath(path)}"])
+        if transport == archive.OCI and names:
+            self._rename(said.split()[-1], names)
+        return names
+
+    def _rename(self, image_id: str, names: Sequence[str]) -> None:
+        """buildah puts the short names of an oci-archive below localhost/, where Docker says docker.io/library/."""
+        self._run(f"naming {names[0]}", ["tag"], [image_id, *names], quiet=True)
+        of_image = [name for image in self.list() if image.id == f"sha256:{image_id}" for name in image.names]
+        for name in of_image:
+            if name.startswith("localhost/") and name not in names:
+                self._run(f"removing {name}", ["rmi"], [name], quiet=True)
 
     def list(self) -> Sequence[LocalImage]:
         """Raises ImageToolFailed."""
@@ -132,11 +136,6 @@ def _dockerfile(context: str) -> str:
         if os.path.isfile(path := os.path.join(context, name)):
             return path
     raise ImageToolFailed(f"building: {context} has no Dockerfile")
-
-
-def _is_oci_archive(path: str) -> bool:
-    listing = subprocess.run(["tar", "-tf", path], capture_output=True, text=True, check=False)
-    return any(name.removeprefix("./") == "oci-layout" for name in listing.stdout.splitlines())
 
 
 def _reason(lines: Sequence[str]) -> str:

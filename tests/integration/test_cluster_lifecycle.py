@@ -21,7 +21,8 @@ BUILD_TIMEOUT_S = 120
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Kubeconfigs and caches of the test's own."""
+    """Kubeconfigs, caches and images of the test's own."""
+    monkeypatch.setenv("ORCH_IMAGE_STORE", str(tmp_path / "images"))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / ".orch" / "clusters" / NAME / "kubeconfig"))
     return tmp_path

@@ -2,12 +2,15 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import quickstart
 
 ROOT = Path(__file__).parents[2]
 NAME = "tour"
@@ -22,30 +25,41 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what the tour finds in the source tree."""
+    folder = tmp_path / "checkout"
+    quickstart.context(folder / "manifests")
+    (folder / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy" / "quickstart.sh", folder / "deploy")
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path: Path, checkout: Path) -> Iterator[dict[str, str]]:
     """A cluster with the quick start, as `make up` leaves it, for whoever has this environment."""
     kubeconfig = tmp_path / ".orch" / "clusters" / NAME / "kubeconfig"
     binaries = str(Path(sys.executable).parent)
     path = f"{binaries}:{os.environ['PATH']}"
-    environment = os.environ | {"HOME": str(tmp_path), "KUBECONFIG": str(kubeconfig), "PATH": path}
+    environment = os.environ | {
+        "HOME": str(tmp_path), "KUBECONFIG": str(kubeconfig), "PATH": path, "ORCH_IMAGE_STORE": str(tmp_path / "images")
+    }  # fmt: skip
+    script = checkout / "deploy" / "quickstart.sh"
     up = ["orch", "cluster", "up", "--name", NAME, "--port", str(PORT), "--nodes", "2", "--no-outbound"]
     try:
         subprocess.run(up, env=environment, check=True, timeout=COMMAND_TIMEOUT_S, stdout=subprocess.DEVNULL)
-        subprocess.run(
-            [str(ROOT / "deploy" / "quickstart.sh"), binaries], env=environment, check=True, timeout=COMMAND_TIMEOUT_S
-        )
+        subprocess.run([str(script), binaries], env=environment, check=True, timeout=COMMAND_TIMEOUT_S)
         yield environment
     finally:
         subprocess.run(["orch", "cluster", "down", "--name", NAME], env=environment, check=True, timeout=60)
 
 
-def test_every_command_of_the_tour_works(environment: dict[str, str]) -> None:
+def test_every_command_of_the_tour_works(checkout: Path, environment: dict[str, str]) -> None:
     tour = commands()
     assert len(tour) > 20, "the tour has gone from the README"
     said = {}
     for command in tour:
         done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True,
+            ["bash", "-o", "pipefail", "-c", command], cwd=checkout, env=environment, capture_output=True, text=True,
             timeout=COMMAND_TIMEOUT_S, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"

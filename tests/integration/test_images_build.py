@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from nodeagent.images.service import NodeImages
 from nodeagent.images.store import ImageStore
 from nodeagent.runtime.interface import PullFailed
 from orch import pki
+from orch.images.archive import InvalidArchive
 from orch.images.builder import ImageBuilder, ImageToolFailed
-from tests.images import BUSYBOX
+from tests.images import BUSYBOX, layer, write_layout
 
 START_TIMEOUT_S = 20
 DOCKERFILE = """\
@@ -145,14 +147,41 @@ async def test_without_a_certificate_nothing_is_pulled_or_pushed(
         builder.push("web:2", registry.address, cert_dir=str(only_ca))
 
 
-def test_load_list_and_remove(builder: ImageBuilder, context: Path, tmp_path: Path) -> None:
-    builder.build(str(context), "saved:1")
-    archive = tmp_path / "saved.tar"
-    builder.save("saved:1", str(archive))
+def archive(folder: Path, name: str, *, docker: bool) -> Path:
+    """As skopeo writes it."""
+    layout = write_layout(str(folder / "layout"), "layout:1", [layer({"etc": None, "etc/name": name.encode()})])
+    path = folder / "image.tar"
+    target = f"docker-archive:{path}:docker.io/library/{name}" if docker else f"oci-archive:{path}:{name}"
+    subprocess.run(["skopeo", "copy", "--quiet", f"oci:{layout}:layout:1", target], check=True)
+    return path
+
+
+@pytest.mark.parametrize("docker", [True, False], ids=["docker", "oci"])
+def test_load_list_and_remove(builder: ImageBuilder, tmp_path: Path, docker: bool) -> None:
+    """Loading again names the same images, though nothing is new."""
+    path = archive(tmp_path, "saved:1", docker=docker)
+    for _ in range(2):
+        assert builder.load(str(path)) == ["docker.io/library/saved:1"]
+        assert any("docker.io/library/saved:1" in image.names for image in builder.list())
     builder.remove("saved:1")
-    assert not any("docker.io/library/saved:1" in image.names for image in builder.list())
-    assert builder.load(str(archive)) == ["docker.io/library/saved:1"]
-    builder.remove("saved:1")
+    assert not any(name.endswith("/saved:1") for image in builder.list() for name in image.names)
+
+
+def test_an_archive_that_is_loaded_already_is_pushed(folder: Path, registry: Registry, tmp_path: Path) -> None:
+    path = archive(tmp_path, "again:1", docker=True)
+    command = [
+        str(Path(sys.executable).parent / "orch"), "image", "load", str(path), "--push", "--store", f"{folder}/builder",
+        "--registry", registry.address, "--cert-dir", str(registry.certificates),
+    ]  # fmt: skip
+    for _ in range(2):
+        said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        assert f"{registry.address}/docker.io/library/again:1 pushed" in said.splitlines()
+
+
+def test_a_file_that_is_no_archive(builder: ImageBuilder, tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_text("no tar")
+    with pytest.raises(InvalidArchive, match="no archive of docker save or OCI"):
+        builder.load(str(tmp_path / "x.tar"))
 
 
 def test_a_second_build_uses_the_cache(folder: Path, context: Path) -> None:
