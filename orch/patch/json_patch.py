@@ -1,11 +1,19 @@
-"""JSON Patch (RFC 6902). Operations apply in order, all or nothing."""
+"""JSON Patch (RFC 6902). Operations apply in order, all or nothing.
+
+Invariant: a patch can make a document longer only by what it carries and by COPIED_BYTES_MAX.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from orch.errors import BadRequest, Invalid, OrchError
 
 OPERATIONS_MAX = 10_000
+COPIED_BYTES_MAX = 3 * 1024**2
+"""JSON bytes that all copies of one patch make together (kube-apiserver's AccumulatedCopySizeLimit): each copy of a
+parent into itself doubles it."""
 _MEMBERS = {
     "add": ("path", "value"),
     "remove": ("path",),
@@ -22,8 +30,12 @@ class _CannotApply(OrchError):
 
 def apply(document: Any, operations: Any) -> Any:
     """The patched document. Raises BadRequest for what is no JSON patch, Invalid for one that does not fit."""
+    copied_bytes = 0
     for index, operation in enumerate(_checked(operations)):
         try:
+            copied_bytes += _copied_bytes(document, operation)
+            if copied_bytes > COPIED_BYTES_MAX:
+                raise _CannotApply(f"the copies of a patch have at most {COPIED_BYTES_MAX} bytes together")
             document = _apply_one(document, operation)
         except _CannotApply as error:
             what = f"operation {index} ({operation['op']} {operation['path']!r})"
@@ -50,6 +62,12 @@ def _checked(operations: Any) -> Sequence[Mapping[str, Any]]:
 
 def _is_pointer(text: Any) -> bool:
     return isinstance(text, str) and (not text or text.startswith("/"))
+
+
+def _copied_bytes(document: Any, operation: Mapping[str, Any]) -> int:
+    if operation["op"] != "copy":
+        return 0
+    return len(msgspec.json.encode(_get(document, _tokens(operation["from"]))))
 
 
 def _apply_one(document: Any, operation: Mapping[str, Any]) -> Any:

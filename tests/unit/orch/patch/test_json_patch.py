@@ -61,6 +61,20 @@ def test_what_does_not_fit_is_invalid(operation: dict[str, Any]) -> None:
         json_patch.apply(DOC, [{"op": "test", "path": "/one", "value": 1}, operation])
 
 
+def test_copies_that_double_the_document_are_refused() -> None:
+    doubling = [{"op": "copy", "from": "/a", "path": f"/a/x{n}"} for n in range(30)]
+    with pytest.raises(Invalid, match="operation 17 .*at most 3145728 bytes"):
+        json_patch.apply({"a": {"b": "0123456789"}}, doubling)
+
+
+def test_copies_count_together() -> None:
+    half = {"a": "x" * (json_patch.COPIED_BYTES_MAX // 2 - 2)}
+    copies = [{"op": "copy", "from": "/a", "path": f"/{name}"} for name in "bcd"]
+    assert json_patch.apply(half, copies[:2])["c"] == half["a"]
+    with pytest.raises(Invalid, match="operation 2"):
+        json_patch.apply(half, copies)
+
+
 @pytest.mark.parametrize(
     "patch",
     [
