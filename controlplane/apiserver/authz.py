@@ -1,7 +1,8 @@
 """Who may do what, until there are roles: administrators and the server's own parts everything, a node its own things.
 
-A node may read and patch its own Node (and its status) and read the pods that are bound to it. Nobody else may do
-anything, beyond asking for health and version.
+A node may read its own Node, patch its status, and read the pods that are bound to it. Its labels, taints and podCIDR
+are not its own to write (as NodeRestriction holds it): the nodeplane registers it. Nobody else may do anything, beyond
+asking for health and version.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from orch.api.selectors import parse_field_selector
 MASTERS_GROUP = "system:masters"
 SYSTEM_USERS = ("system:kube-scheduler", "system:kube-controller-manager", NODEPLANE_USER)
 NODE_USER_PREFIX = "system:node:"
+OWN_NODE_REQUESTS = (("get", ""), ("get", "status"), ("patch", "status"))
 OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
 
 NodeOfPod = Callable[[str, str], str]
@@ -45,13 +47,13 @@ class SystemAuthorizer:
         return "no role allows it"
 
     def _node_refusal(self, node: str, verb: str, resource: str, subresource: str, namespace: str, name: str) -> str:
-        if resource == "nodes" and name == node and verb in ("get", "patch") and subresource in ("", "status"):
+        if resource == "nodes" and name == node and (verb, subresource) in OWN_NODE_REQUESTS:
             return ""
         if resource == "pods" and subresource == "" and verb in ("list", "watch"):
             return ""  # narrowed to its own pods by `selector_refusal`, which sees the selector
         if resource == "pods" and subresource == "" and verb == "get":
             return "" if self._node_of_pod(namespace, name) == node else "the pod is not bound to this node"
-        return "a node may read and patch its own Node and read the pods bound to it"
+        return "a node may read its own Node, patch its status, and read the pods bound to it"
 
 
 def selector_refusal(user: User, field_selector: str) -> str:

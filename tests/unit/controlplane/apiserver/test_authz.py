@@ -36,7 +36,8 @@ async def test_administrators_and_the_servers_parts_may_do_everything(user: User
     ("request_", "allowed"),
     [
         (("get", "", "nodes", "", "", "n1"), True),
-        (("patch", "", "nodes", "", "", "n1"), True),
+        (("get", "", "nodes", "status", "", "n1"), True),
+        (("patch", "", "nodes", "", "", "n1"), False),
         (("patch", "", "nodes", "status", "", "n1"), True),
         (("get", "", "nodes", "", "", "n2"), False),
         (("patch", "", "nodes", "", "", "n2"), False),
@@ -149,6 +150,7 @@ async def test_a_node_through_the_chain() -> None:
             agent.list(PODS),
             agent.get(PODS, "b", "default"),
             agent.get(NODES, "n2"),
+            agent.patch(NODES, "n1", "", {"spec": {"unschedulable": False}}, patch_type=PatchType.MERGE),
             agent.list(CONFIGMAPS, field_selector="spec.nodeName=n1"),
         ):
             with pytest.raises(Forbidden):
