@@ -11,6 +11,9 @@ from orch.cli import tables
 from orch.cli.failures import CliError, Exit
 
 SHELL = "/bin/sh"
+CPUS_MIN, CPUS_MAX = 0.05, 1024
+MEMORY_MIN_BYTES, MEMORY_MAX_BYTES = 128 * 1024**2, 16 * 1024**4
+"""An agent alone takes some 60 MB; the upper bounds keep the kernel from being asked for what it refuses."""
 _MEMORY_UNITS = {"": 1, "Mi": 1024**2, "Gi": 1024**3, "M": 10**6, "G": 10**9}
 
 
@@ -36,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_up_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nodes", type=_count, default=None, metavar="N", help="how many nodes (default: 1)")
     parser.add_argument("--port", type=_port, default=None, help="first of its ports (default: 6443)")
-    parser.add_argument("--cpus", type=float, default=None, help="of each node (default: its share of the machine)")
+    parser.add_argument(
+        "--cpus", type=_cpus, default=None, metavar="N", help="of each node (default: its share of the machine)"
+    )
     parser.add_argument("--memory", type=_memory, default=None, metavar="SIZE", help="of each node, such as 2Gi")
     parser.add_argument(
         "--outbound", action=argparse.BooleanOptionalAction, default=None, help="nodes reach the world by NAT (default)"
@@ -101,8 +106,16 @@ def _between(text: str, low: int, high: int) -> int:
     return int(text)
 
 
+def _cpus(text: str) -> float:
+    """Plain decimals only: what float() takes besides (nan, inf, 1e3) is no number of CPUs."""
+    if not re.fullmatch(r"\d+(\.\d+)?", text) or not CPUS_MIN <= float(text) <= CPUS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {CPUS_MIN} to {CPUS_MAX}, such as 0.5 or 2")
+    return float(text)
+
+
 def _memory(text: str) -> int:
-    found = re.fullmatch(r"(\d+)(Mi|Gi|M|G|)", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 512Mi or 2Gi")
-    return int(found[1]) * _MEMORY_UNITS[found[2]]
+    found = re.fullmatch(r"(\d{1,15})(Mi|Gi|M|G|)", text)
+    size = int(found[1]) * _MEMORY_UNITS[found[2]] if found else 0
+    if not MEMORY_MIN_BYTES <= size <= MEMORY_MAX_BYTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size from 128Mi to 16384Gi: write 512Mi or 2Gi")
+    return size
