@@ -160,6 +160,8 @@ def load(name: str) -> ClusterSpec | None:
         return ClusterSpec(**values)
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise ClusterError(f"{path}: reading about a local cluster needs root: run it with sudo") from None
     except (OSError, ValueError, TypeError) as error:
         raise ClusterError(f"{path}: cannot be read: {error}: 'orch cluster down --name {name}' removes it") from error
 

@@ -46,6 +46,16 @@ def test_a_broken_file_says_what_to_do(state_root: Path) -> None:
         specs.load("local")
 
 
+def test_without_root_nothing_is_said_of_removing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(ClusterError, match="needs root") as failure:
+        specs.load("local")
+    assert "down" not in str(failure.value)
+
+
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a_b", "a" * 33, "../x"])
 def test_names_that_are_no_good(name: str) -> None:
     with pytest.raises(ClusterError):
