@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from queue import Queue
 from typing import Any
 
 from orch.cli import session, targets
@@ -15,6 +16,7 @@ from orch.cli.session import Session, in_session
 from orch.errors import OrchError
 
 FOLLOWED_MAX = 20
+LINES_WAITING_MAX = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +42,14 @@ class Source:
     path: str
     query: dict[str, str]
     prefix: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What follows a log's last line."""
+
+    source: Source
+    failure: str = ""
 
 
 @in_session
@@ -97,25 +107,36 @@ def _query(args: argparse.Namespace, container: str) -> dict[str, str]:
 
 
 def _follow_all(current: Session, sources: Sequence[Source]) -> int:
-    """One thread per log; lines of different logs are never mixed."""
+    """One thread per log reads; this one alone writes, so that lines of different logs are never mixed, and a reader of
+    ours that has gone (BrokenPipeError) ends all."""
     if len(sources) > FOLLOWED_MAX:
         raise CliError(f"{len(sources)} logs to follow at once, at most {FOLLOWED_MAX}: choose fewer pods")
-    failures: list[OrchError] = []
+    heard: Queue[bytes | Ended] = Queue(LINES_WAITING_MAX)
+    for source in sources:
+        threading.Thread(target=_read, args=(current, source, heard), daemon=True).start()
+    open_, code = len(sources), Exit.OK
+    while open_:
+        item = heard.get()
+        if isinstance(item, bytes):
+            _write(item)
+            continue
+        open_ -= 1
+        if item.failure:
+            print(f"orch: {item.source.path}: {item.failure}", file=sys.stderr)
+            code = Exit.ERROR
+    return code
 
-    def follow(source: Source) -> None:
-        try:
-            for line in current.api.lines(source.path, source.query):
-                _write(source.prefix + line)
-        except OrchError as error:
-            failures.append(error)
-            print(f"orch: {source.path}: {one_line(error)}", file=sys.stderr)
 
-    threads = [threading.Thread(target=follow, args=(source,), daemon=True) for source in sources]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return Exit.ERROR if failures else Exit.OK
+def _read(current: Session, source: Source, heard: "Queue[bytes | Ended]") -> None:
+    try:
+        for line in current.api.lines(source.path, source.query):
+            heard.put(source.prefix + line)
+    except OrchError as error:
+        heard.put(Ended(source, one_line(error)))
+    except OSError as error:
+        heard.put(Ended(source, str(error)))
+    else:
+        heard.put(Ended(source))
 
 
 def _write(line: bytes) -> None:

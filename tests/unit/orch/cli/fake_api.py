@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -139,7 +140,8 @@ def serve(api: FakeApi) -> ThreadingHTTPServer:
             if api.warning:
                 self.send_header("Warning", f'299 - "{api.warning}"')
             self.end_headers()
-            self.wfile.write(data)
+            with suppress(ConnectionError):  # a client may have read enough
+                self.wfile.write(data)
 
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer
 

@@ -1,5 +1,9 @@
 """Logs: which containers of which pods, and what is asked for."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +66,27 @@ def test_faults(cli: Cli, words: list[str], code: int, message: str) -> None:
     outcome = cli.run("logs", *words)
     assert outcome.code == code
     assert message in outcome.err
+
+
+def test_followed_logs_that_fail_are_named(cli: Cli) -> None:
+    cli.api.routes.pop(("GET", f"{PODS}/b/log"))
+    outcome = cli.run("logs", "-f", "-l", "app=web", "--all-containers")
+    assert outcome.code == Exit.ERROR
+    assert outcome.out.splitlines().count("[pod/a/main] one") == 1
+    assert f"orch: {PODS}/b/log: {PODS}/b/log not found" in outcome.err.splitlines()
+
+
+def test_following_ends_with_its_reader(cli: Cli, tmp_path: Path) -> None:
+    """As in `orch logs -f -l app=web | head -n 1`: no traceback, though the server would send on."""
+    cli.api.put(f"{PODS}/a/log", ["line\n"] * 100_000)
+    command = [sys.executable, "-m", "orch.cli.main", "logs", "-f", "-l", "app=web", "--all-containers"]
+    environment = os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig")}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(20) == Exit.OK
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
