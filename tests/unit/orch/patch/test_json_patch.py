@@ -63,7 +63,7 @@ def test_what_does_not_fit_is_invalid(operation: dict[str, Any]) -> None:
 
 def test_copies_that_double_the_document_are_refused() -> None:
     doubling = [{"op": "copy", "from": "/a", "path": f"/a/x{n}"} for n in range(30)]
-    with pytest.raises(Invalid, match="operation 17 .*at most 3145728 bytes"):
+    with pytest.raises(Invalid, match=r"operation 17 .*at most 3145728 bytes"):
         json_patch.apply({"a": {"b": "0123456789"}}, doubling)
 
 
