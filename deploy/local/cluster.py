@@ -18,6 +18,7 @@ from deploy.local import spec as specs
 from deploy.local.commands import run
 from deploy.local.control_plane import Part
 from deploy.local.spec import ClusterError, ClusterSpec, Paths
+from orch.kit.files import write_atomic
 
 READY_WAIT_S = 60.0
 MEMORY_FOR_NODES = 0.9
@@ -208,6 +209,9 @@ def _ensure_part(spec: ClusterSpec, part: Part) -> bool:
     """Whether it had to be started. A part that does not become ready is stopped again."""
     if processes.read(_pidfile(spec, part.name)) is not None:
         return False
+    for path, text in part.files.items():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomic(path, text.encode())
     log = _log(spec, part.name)
     group = f"{spec.paths.cgroup}/{cgroups.CONTROL_PLANE}"
     process = processes.spawn(cgroups.inside(cgroups.of_this_machine(), group, part.command), log)

@@ -1,19 +1,19 @@
 """The processes of a local cluster's control plane: etcd, orch-server, two registries; and how to see them ready.
 
-A part is data: its command line and its readiness test. The registries serve one storage folder: nodes read it with any
-certificate of the cluster; writing needs a certificate of an authority that signs the admin's only, on loopback.
+A part is data, and asking for it makes nothing: its command line, its files and its readiness test. The registries serve
+one storage folder: nodes read it with any certificate of the cluster; writing needs a certificate of an authority that
+signs the admin's only, on loopback.
 """
 
 import http.client
 import socket
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.preflight import own_executable
 from deploy.local.spec import ClusterSpec
-from orch.kit.files import write_atomic
 
 LOOPBACK = "127.0.0.1"
 ETCD_QUOTA_BYTES = 4 * 1024**3
@@ -32,6 +32,8 @@ class Part:
     ports: tuple[str, ...]
     ready: Callable[[], bool]
     stop_grace_s: float = STOP_GRACE_S
+    files: Mapping[Path, str] = field(default_factory=dict)
+    """What its command reads, written before it starts."""
 
 
 def parts(spec: ClusterSpec) -> list[Part]:
@@ -102,10 +104,10 @@ def registry_push(spec: ClusterSpec) -> Part:
 
 
 def _registry(spec: ClusterSpec, name: str, address: str, port: str, *, client_ca: str, read_only: bool) -> Part:
-    config = spec.paths.state / "registry" / f"{name}.yml"
-    config.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomic(config, _registry_config(spec, address, client_ca, read_only).encode())
-    return Part(name, ["docker-registry", "serve", str(config)], address, (port,), lambda: _listens(address))
+    path = spec.paths.state / "registry" / f"{name}.yml"
+    config = {path: _registry_config(spec, address, client_ca, read_only)}
+    command = ["docker-registry", "serve", str(path)]
+    return Part(name, command, address, (port,), lambda: _listens(address), files=config)
 
 
 def _registry_config(spec: ClusterSpec, address: str, client_ca: str, read_only: bool) -> str:

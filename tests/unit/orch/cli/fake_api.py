@@ -127,6 +127,10 @@ def serve(api: FakeApi) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def handle(self) -> None:
+            with suppress(ConnectionError):  # a client may have read enough
+                super().handle()
+
         def answer(self) -> None:
             url = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
@@ -140,8 +144,7 @@ def serve(api: FakeApi) -> ThreadingHTTPServer:
             if api.warning:
                 self.send_header("Warning", f'299 - "{api.warning}"')
             self.end_headers()
-            with suppress(ConnectionError):  # a client may have read enough
-                self.wfile.write(data)
+            self.wfile.write(data)
 
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer
 
