@@ -91,7 +91,7 @@ def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Stra
         uniform=ids.uniform,
     )
     own = (
-        PodStrategy(PODS, lambda name: cache.get(NODES, "", name) is not None),
+        PodStrategy(PODS, lambda name: cache.exists(NODES, "", name)),
         NamespaceStrategy(NAMESPACES),
         KeepsStatusStrategy(NODES),
         GenerationalStrategy(ENDPOINTSLICES),

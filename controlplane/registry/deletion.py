@@ -84,6 +84,12 @@ def check_options(options: DeleteOptions) -> None:
         raise BadRequest("orphanDependents and propagationPolicy can't be both set")
 
 
+def is_forced(options: DeleteOptions) -> bool:
+    """Whether an object that cannot be read may go: without preconditions, which nobody could check."""
+    forced = options.grace_period_seconds == 0 or options.ignore_store_read_error_with_cluster_breaking_potential
+    return bool(forced) and options.preconditions is None
+
+
 def _finalizers_after(metadata: ObjectMeta, options: DeleteOptions) -> tuple[str, ...]:
     """The caller's policy decides; without one, the collector's finalizers that are there stay."""
     present = metadata.finalizers or ()

@@ -12,19 +12,22 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
 from controlplane.registry.interface import Listing, ListOptions, Stored
 from controlplane.store import keys
-from controlplane.store.backend import Backend, Compacted, FutureRevision, Page, StoreError
+from controlplane.store.backend import Backend, Compacted, Entry, FutureRevision, Page, StoreError
 from controlplane.store.cache import WatchCache, too_large
 from controlplane.store.objects import ObjectFormat
-from controlplane.store.shelf import INDEXED_FIELDS, Selection
+from controlplane.store.shelf import INDEXED_FIELDS, Selection, unreadable
+from controlplane.store.transform import UnreadableValue
 from orch.api.kind import Kind
 from orch.api.meta import Object
 from orch.api.selectors import FieldSelector, Selector, parse_field_selector, parse_label_selector
 from orch.errors import BadRequest, Cause, Expired, Invalid, ServiceUnavailable
 
 T = TypeVar("T", bound=Object)
+log = structlog.get_logger(__name__)
 
 EXACT = "Exact"
 NOT_OLDER_THAN = "NotOlderThan"
@@ -121,12 +124,20 @@ class Lister:
         found: list[Stored[T]] = []
         while more and (not limit or len(found) <= limit):
             page = await self._store_page(prefix, last, revision)
-            stored = (self.object_format.open(kind, entry) for entry in page.entries)
+            stored = (self._opened(kind, entry) for entry in page.entries)
             found += [item for item in stored if selection.matches(item.obj)]
             more, last = page.more, page.entries[-1].key if page.entries else last
         if not limit or len(found) <= limit:
             return Listing(found, revision)
         return Listing(found[:limit], revision, _make_token(revision, found[limit - 1]))
+
+    def _opened(self, kind: Kind[T], entry: Entry) -> Stored[T]:
+        """Raises InternalError, as a list from the cache does."""
+        try:
+            return self.object_format.open(kind, entry)
+        except UnreadableValue as error:
+            log.error("stored_object_unreadable", key=entry.key, error=str(error))
+            raise unreadable(kind, entry.key.removeprefix(keys.list_prefix(kind, ""))) from error
 
     async def _store_page(self, prefix: str, last: str, revision: int) -> Page:
         try:

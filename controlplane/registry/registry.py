@@ -16,6 +16,7 @@ from controlplane.registry.deletion import (
     check_options,
     check_preconditions,
     decide_deletion,
+    is_forced,
     may_go,
 )
 from controlplane.registry.interface import Deleted, RequestContext, Stored
@@ -24,6 +25,7 @@ from controlplane.store import keys
 from controlplane.store.backend import Backend, Delete, Guard, Put, Refused, StoreError
 from controlplane.store.cache import WatchCache
 from controlplane.store.objects import Actor, ObjectFormat, encode_stored, moved_to, stored_at, with_revision
+from controlplane.store.shelf import unreadable
 from orch.api.causes import invalid
 from orch.api.kind import Kind
 from orch.api.meta import DeleteOptions, Object
@@ -92,7 +94,7 @@ class Registry:
             strategy = self._strategies.of(kind)
             new = await self._new_object(strategy, namespace, obj, admit)
             name = new.metadata.name
-            if self._cache.get(kind, namespace, name) is not None:
+            if self._cache.exists(kind, namespace, name):
                 if generated:
                     continue
                 raise failures.already_exists(kind, name)
@@ -172,6 +174,8 @@ class Registry:
         check_options(options)
         await self._cache.fresh()
         dry_run = "All" in (options.dry_run or ())
+        if found := self._cache.unreadable_at(kind, namespace, name):
+            return await self._delete_unreadable(context, kind, namespace, name, options, found.revision)
         for _ in range(WRITE_ATTEMPTS_MAX):
             old, strategy = self._present(kind, namespace, name), self._strategies.of(kind)
             check_preconditions(kind, old.obj.metadata, options.preconditions)
@@ -186,6 +190,24 @@ class Registry:
             except _Refused:
                 continue
         raise failures.conflict(kind, name)
+
+    async def _delete_unreadable(
+        self, context: RequestContext, kind: Kind[T], namespace: str, name: str, options: DeleteOptions, revision: int
+    ) -> Deleted[T]:
+        """By force only, since nobody knows what held the object: no finalizer or grace period is heard."""
+        if not is_forced(options):
+            raise unreadable(kind, f"{namespace}/{name}")
+        obj = kind.codec.from_plain(
+            {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": name, "namespace": namespace}}
+        )
+        old = stored_at(obj, encode_stored(kind, obj), revision)
+        plan = self._strategies.of(kind).plan_forget(obj)
+        try:
+            dry_run = "All" in (options.dry_run or ())
+            stored = await self._commit(_Write(kind, namespace, name, old, plan, context), dry_run=dry_run)
+        except _Refused:
+            raise failures.conflict(kind, name) from None
+        return Deleted(stored, done=True)
 
     def _present(self, kind: Kind[T], namespace: str, name: str) -> Stored[T]:
         if (stored := self._cache.get(kind, namespace, name)) is None:

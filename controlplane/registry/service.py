@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from controlplane.registry import failures
 from controlplane.registry.allocator import Claims, Pool
 from controlplane.registry.strategy import Plan, Strategy
-from controlplane.store.backend import Entry
+from controlplane.store.backend import Delete, Entry
 from orch.api.kind import Kind
 from orch.api.service import Service, ServicePort, ServiceSpec
 from orch.errors import InternalError
@@ -59,6 +59,13 @@ class ServiceStrategy(Strategy[Service]):
             new = self._with_node_ports(claims, new)
         guards, writes = claims.transaction()
         return Plan(new, guards, writes)
+
+    def plan_forget(self, named: Service) -> Plan[Service]:
+        """Every allocation says who holds it."""
+        holder = f"{named.metadata.namespace}/{named.metadata.name}".encode()
+        prefixes = (self._addresses.prefix, self._node_ports.prefix)
+        held = [key for key, entry in self._taken.items() if key.startswith(prefixes) and entry.value == holder]
+        return Plan(None, writes=tuple(Delete(key) for key in held))
 
     def _claim_held(self, claims: Claims, spec: ServiceSpec) -> None:
         if _has_address(spec):

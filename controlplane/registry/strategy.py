@@ -54,6 +54,10 @@ class Strategy(Generic[T]):
         """Allocations and the like, on the present state of the cache. Raises ApiError."""
         return Plan(new)
 
+    def plan_forget(self, named: T) -> Plan[T]:
+        """The removal of an object of which only the name and namespace are known."""
+        return Plan(None)
+
     def grace_period_s(self, obj: T, requested: int | None, user: User) -> int:
         """How long a deletion waits; 0: the object may go at once."""
         return 0

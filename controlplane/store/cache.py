@@ -9,7 +9,7 @@ floors and `revision`.
 import asyncio
 import heapq
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -19,7 +19,7 @@ from controlplane.store import keys
 from controlplane.store.backend import Backend, Changes, Compacted, Entry, StoreError
 from controlplane.store.history import FellBehind
 from controlplane.store.objects import ObjectFormat
-from controlplane.store.shelf import Selection, Shelf
+from controlplane.store.shelf import Selection, Shelf, Unreadable
 from controlplane.store.transform import UnreadableValue
 from orch.api.kind import Kind, KindTable
 from orch.api.meta import Object
@@ -76,12 +76,20 @@ class WatchCache:
         if (shelf := self._shelves.get(resource)) is None:
             shelf = self._shelves[resource] = Shelf(kind, self.revision)
             for key, entry in self._unknown.pop(resource, {}).items():
-                if (stored := self._read(shelf, entry)) is not None:
-                    shelf.load(key, stored)
+                shelf.load(key, self._read(shelf, entry))
         return shelf
 
     def get(self, kind: Kind[T], namespace: str, name: str) -> Stored[T] | None:
+        """Raises InternalError when it is there and cannot be read."""
         return self.shelf(kind).get(namespace, name)
+
+    def unreadable_at(self, kind: Kind[Any], namespace: str, name: str) -> Unreadable | None:
+        return self.shelf(kind).unreadable_at(namespace, name)
+
+    def exists(self, kind: Kind[Any], namespace: str, name: str) -> bool:
+        """Whether it is there, be it readable or not."""
+        shelf = self.shelf(kind)
+        return shelf.unreadable_at(namespace, name) is not None or shelf.get(namespace, name) is not None
 
     def select(self, kind: Kind[T], selection: Selection) -> tuple[Stored[T], ...]:
         return self.shelf(kind).select(selection)
@@ -125,8 +133,9 @@ class WatchCache:
         self, kind: Kind[T], selection: Selection, *, after: int | None, bookmarks: bool, mark_initial: bool = False
     ) -> AsyncIterator[AsyncIterator[Sequence[StoredEvent[T]]]]:
         """Events after the revision `after`; None: first the present state as ADDED events, their end marked by a
-        bookmark if `mark_initial`. Raises Expired."""
+        bookmark if `mark_initial`. Raises Expired, InternalError."""
         shelf = self.shelf(kind)
+        shelf.check_readable(selection)
         initial: list[StoredEvent[T]] = []
         if after is None:
             initial = [StoredEvent(EventType.ADDED, stored) for stored in shelf.select(selection)]
@@ -152,12 +161,14 @@ class WatchCache:
                 raise _expired(f"the watch fell behind; the newest revision is {self.revision}") from None
             if cursor != end:
                 continue
-            try:
-                async with asyncio.timeout_at(bookmark_due if bookmarks else None):
-                    await changed.wait()
-            except TimeoutError:
+            if bookmarks and loop.time() >= bookmark_due:
+                # No await since the events were read: nothing up to the cache's revision is left out.
                 batch = (self.bookmark(shelf.kind),)
                 bookmark_due = loop.time() + BOOKMARK_INTERVAL_S
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(bookmark_due if bookmarks else None):
+                    await changed.wait()
 
     def bookmark(self, kind: Kind[T], annotations: dict[str, str] | None = None) -> StoredEvent[T]:
         """Says that everything up to the cache's revision has been delivered."""
@@ -264,17 +275,17 @@ class WatchCache:
         stored = self._read(shelf, entry) if entry else None
         if is_event:
             shelf.put(item_key, stored, revision)
-        elif stored is not None:
+        else:
             shelf.load(item_key, stored)
         return shelf
 
-    def _read(self, shelf: Shelf, entry: Entry) -> Stored[Any] | None:
-        """One damaged value must not take all others with it: it is left out, loudly."""
+    def _read(self, shelf: Shelf, entry: Entry) -> Stored[Any] | Unreadable:
+        """One damaged value must not take the other kinds with it: its place is kept, loudly."""
         try:
             return self._format.open(shelf.kind, entry)
         except UnreadableValue as error:
             log.error("stored_object_unreadable", key=entry.key, error=str(error))
-            return None
+            return Unreadable(entry.mod_revision)
 
     def _advance(self, revision: int) -> None:
         self.revision = revision

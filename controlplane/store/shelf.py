@@ -2,6 +2,10 @@
 
 Synchronous throughout: between two awaits of anybody the shelf is at one revision. A page of objects is a tuple made
 once and shared until something changes; objects themselves are never changed.
+
+An object whose stored value cannot be read is not absent: whoever would conclude so collects its dependents or starts
+it a second time. It keeps its place as `Unreadable`, and every read that it might belong to fails and names it, as
+kube-apiserver does. It can only be deleted by force.
 """
 
 import asyncio
@@ -14,6 +18,7 @@ from controlplane.registry.interface import Stored, StoredEvent
 from controlplane.store.history import CacheEvent, History
 from orch.api.kind import Kind
 from orch.api.meta import Object
+from orch.errors import InternalError
 
 INDEXED_FIELDS = {("", "pods"): "spec.nodeName"}
 """One field per kind that lists are often narrowed by: every node asks for its own pods."""
@@ -46,6 +51,25 @@ class Selection:
 EVERYTHING = Selection()
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for an object of which nothing is known but that it exists, written at `revision`."""
+
+    revision: int
+
+
+def unreadable(kind: Kind[Any], key: str) -> InternalError:
+    """`key` is namespace/name."""
+    name = key.partition("/")[2]
+    return InternalError(
+        f'Internal error occurred: {kind.resource} "{key.removeprefix("/")}" exists, but its stored value cannot be '
+        "read; restore the encryption key or the newer server that wrote it, or delete it by force (grace period 0)",
+        group=kind.group,
+        kind=kind.plural,
+        name=name,
+    )
+
+
 class Shelf:
     """`changed` is set, and replaced, whenever events were added."""
 
@@ -56,6 +80,7 @@ class Shelf:
         self.changed_revision = floor
         """Of the newest write of any object of this kind."""
         self._items: dict[str, Stored[Any]] = {}
+        self._unreadable: dict[str, Unreadable] = {}
         self._keys: list[str] = []
         self._listings: dict[str, tuple[Stored[Any], ...]] = {}
         self._shared_batch: tuple[int, int, Sequence[StoredEvent[Any]]] = (0, 0, ())
@@ -67,10 +92,25 @@ class Shelf:
         return len(self._items)
 
     def get(self, namespace: str, name: str) -> Stored[Any] | None:
-        return self._items.get(f"{namespace}/{name}")
+        """Raises InternalError when it is there and cannot be read."""
+        key = f"{namespace}/{name}"
+        if key in self._unreadable:
+            raise unreadable(self.kind, key)
+        return self._items.get(key)
+
+    def unreadable_at(self, namespace: str, name: str) -> Unreadable | None:
+        return self._unreadable.get(f"{namespace}/{name}")
+
+    def check_readable(self, selection: Selection) -> None:
+        """Raises InternalError for an object that might be selected and cannot be read."""
+        for key in self._unreadable:
+            namespace, _, name = key.partition("/")
+            if selection.namespace in ("", namespace) and selection.name in ("", name):
+                raise unreadable(self.kind, key)
 
     def select(self, selection: Selection) -> tuple[Stored[Any], ...]:
-        """In key order."""
+        """In key order. Raises InternalError."""
+        self.check_readable(selection)
         if selection.name and (selection.namespace or not self.kind.namespaced):
             found = self.get(selection.namespace, selection.name)
             return (found,) if found and selection.matches(found.obj) else ()
@@ -92,19 +132,26 @@ class Shelf:
             self._shared_batch = (cursor, end, [event.plain for event in events])
         return end, self._shared_batch[2]
 
-    def put(self, key: str, after: Stored[Any] | None, revision: int) -> None:
-        """One write, in order. `key` is namespace/name."""
+    def put(self, key: str, after: Stored[Any] | Unreadable | None, revision: int) -> None:
+        """One write, in order. `key` is namespace/name. What cannot be read is no event: every watcher falls behind."""
         before = self._items.get(key)
-        if after is None and before is None:
+        if after is None and before is None and key not in self._unreadable:
             return
-        self._store(key, before, after)
-        self._listings.clear()
+        self.load(key, after)
         self.changed_revision = revision
-        self.history.append(CacheEvent(revision, before, after))
+        if isinstance(after, Unreadable):
+            self.history = self.history.restarted(revision)
+        elif before or after:
+            self.history.append(CacheEvent(revision, before, after))
 
-    def load(self, key: str, stored: Stored[Any]) -> None:
+    def load(self, key: str, stored: Stored[Any] | Unreadable | None) -> None:
         """An object of the initial state: it is there, but was no event."""
-        self._store(key, self._items.get(key), stored)
+        self._unreadable.pop(key, None)
+        if isinstance(stored, Unreadable):
+            self._unreadable[key], stored = stored, None
+        before = self._items.get(key)
+        if before or stored:
+            self._store(key, before, stored)
         self._listings.clear()
 
     def wake(self, now: float) -> None:
@@ -115,6 +162,7 @@ class Shelf:
     def reset(self, floor: int) -> None:
         """Forgets everything; every watcher falls behind."""
         self._items.clear()
+        self._unreadable.clear()
         self._keys.clear()
         self._listings.clear()
         self._index.clear()

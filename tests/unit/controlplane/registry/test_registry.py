@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from controlplane.registry.interface import WriteOptions
+from controlplane.registry.interface import ListOptions, WriteOptions
 from controlplane.registry.registry import OBJECT_BYTES_MAX
 from controlplane.store import keys
 from controlplane.store.backend import Committed, Guard, Put, Refused, StoreUnavailable
@@ -15,13 +15,15 @@ from orch.api.codec import UntypedCodec, UntypedObject
 from orch.api.configmap import ConfigMap
 from orch.api.endpointslice import Endpoint, EndpointSlice
 from orch.api.kind import Kind
-from orch.api.kinds import CONFIGMAPS, DEPLOYMENTS, ENDPOINTSLICES, NODES, PODS
+from orch.api.kinds import CONFIGMAPS, DEPLOYMENTS, ENDPOINTSLICES, NAMESPACES, NODES, PODS, SERVICES
 from orch.api.meta import DeleteOptions, ObjectMeta, Preconditions
+from orch.api.service import Service, ServicePort, ServiceSpec
 from orch.client.client import EventType, PatchType
 from orch.errors import (
     AlreadyExists,
     BadRequest,
     Conflict,
+    InternalError,
     Invalid,
     NotFound,
     RequestEntityTooLarge,
@@ -29,7 +31,9 @@ from orch.errors import (
 )
 from tests.builders import NOW, deployment
 from tests.sim.virtual_loop import virtual
-from tests.unit.controlplane.world import new_node, new_pod, take, world
+from tests.unit.controlplane.world import World, new_node, new_pod, take, world
+
+FORCE = DeleteOptions(grace_period_seconds=0)
 
 
 def config(name: str = "c", data: dict[str, str] | None = None, **meta: Any) -> ConfigMap:
@@ -472,6 +476,82 @@ async def test_a_store_that_fails_is_unavailable() -> None:
         store.fail_with = StoreUnavailable("no quorum")
         with pytest.raises(ServiceUnavailable, match="no quorum"):
             await w.admin.create(CONFIGMAPS, config())
+
+
+# Values that cannot be read
+
+
+async def damage(w: World, kind: Kind[Any], name: str, namespace: str = "default") -> None:
+    await w.backend.commit([], [Put(keys.object_key(kind, namespace, name), b"\x07from a newer server")])
+    await w.parts.cache.fresh()
+
+
+@virtual
+async def test_an_object_that_cannot_be_read_is_there_until_it_is_deleted_by_force() -> None:
+    async with world() as w:
+        created = await w.admin.create(CONFIGMAPS, config())
+        await damage(w, CONFIGMAPS, "c")
+        uid = Preconditions(uid=created.metadata.uid)
+        for call in (
+            w.admin.get(CONFIGMAPS, "c", "default"),
+            w.admin.update(CONFIGMAPS, config()),
+            w.admin.patch(CONFIGMAPS, "c", "default", {"data": {}}),
+            w.admin.list(CONFIGMAPS),
+            w.admin.delete(CONFIGMAPS, "c", "default"),
+            w.admin.delete(CONFIGMAPS, "c", "default", options=replace(FORCE, preconditions=uid)),
+        ):
+            with pytest.raises(InternalError, match='configmaps "default/c" exists'):
+                await call
+        with pytest.raises(AlreadyExists):
+            await w.admin.create(CONFIGMAPS, config())
+        await w.admin.delete(CONFIGMAPS, "c", "default", options=FORCE)
+        with pytest.raises(NotFound):
+            await w.admin.get(CONFIGMAPS, "c", "default")
+        await w.admin.create(CONFIGMAPS, config())
+        assert len((await w.admin.list(CONFIGMAPS)).items) > 0
+
+
+@virtual
+async def test_a_list_at_a_revision_names_the_object_that_cannot_be_read() -> None:
+    async with world() as w:
+        await w.admin.create(CONFIGMAPS, config())
+        await damage(w, CONFIGMAPS, "c")
+        revision = str(w.parts.cache.revision)
+        await w.admin.delete(CONFIGMAPS, "c", "default", options=FORCE)
+        options = ListOptions(resource_version=revision, resource_version_match="Exact")
+        with pytest.raises(InternalError, match='configmaps "default/c" exists'):
+            await w.parts.api.list(w.context(), CONFIGMAPS, "", options)
+
+
+@virtual
+async def test_a_node_that_cannot_be_read_still_holds_its_pods() -> None:
+    async with world() as w:
+        await w.admin.create(NODES, new_node("n"))
+        await w.admin.create(PODS, new_pod())
+        await w.admin.create_subresource(PODS, "pod", "default", "binding", {"target": {"name": "n"}})
+        await damage(w, NODES, "n", "")
+        await w.admin.delete(PODS, "pod", "default", options=FORCE)
+        assert (await w.admin.get(PODS, "pod", "default")).metadata.deletion_grace_period_seconds == 1
+
+
+@virtual
+async def test_a_service_that_cannot_be_read_gives_its_allocations_back() -> None:
+    async with world() as w:
+        spec = ServiceSpec(type="NodePort", ports=(ServicePort(port=80, node_port=30080),), cluster_ip="10.96.0.77")
+        service = Service(metadata=ObjectMeta(name="s", namespace="default"), spec=spec)
+        await w.admin.create(SERVICES, service)
+        await damage(w, SERVICES, "s")
+        await w.admin.delete(SERVICES, "s", "default", options=FORCE)
+        await w.admin.create(SERVICES, service)
+
+
+@virtual
+async def test_a_server_starts_beside_a_namespace_that_it_cannot_read() -> None:
+    store = MemoryBackend()
+    await store.commit([], [Put(keys.object_key(NAMESPACES, "", "kube-public"), b"\x07")])
+    async with world(store) as w:
+        with pytest.raises(InternalError, match="kube-public"):
+            await w.admin.get(NAMESPACES, "kube-public")
 
 
 # Kinds at run time

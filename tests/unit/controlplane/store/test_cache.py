@@ -20,7 +20,7 @@ from orch.api.codec import UntypedCodec, UntypedObject
 from orch.api.kind import Kind, KindTable
 from orch.api.kinds import PODS, builtin_kinds
 from orch.client.client import EventType
-from orch.errors import Expired, ServiceUnavailable, Timeout
+from orch.errors import Expired, InternalError, ServiceUnavailable, Timeout
 from orch.kit.clock import LoopClock
 from tests.builders import NOW, pod
 from tests.sim.virtual_loop import virtual
@@ -135,15 +135,43 @@ async def test_internal_keys_are_kept_apart() -> None:
 
 
 @virtual
-async def test_a_damaged_object_is_left_out_and_named() -> None:
+async def test_a_damaged_object_is_never_taken_for_absent() -> None:
     store = MemoryBackend()
     key = keys.object_key(PODS, "default", "broken")
     await write(store, "a")
     with capture_logs() as logs:
         async with running_cache(store) as cache:
             await cache.reached(await commit(store, Put(key, b"\x01nonsense")))
-            assert names(cache) == ["a"]
+            for read in (
+                lambda: names(cache),
+                lambda: cache.get(PODS, "default", "broken"),
+                lambda: cache.select(PODS, Selection(namespace="default", name="broken")),
+            ):
+                with pytest.raises(InternalError, match='pods "default/broken" exists'):
+                    read()
+            assert cache.exists(PODS, "default", "broken")
+            assert cache.get(PODS, "default", "a") is not None
+            assert cache.select(PODS, Selection(namespace="other")) == ()
     assert [log["key"] for log in logs if log["event"] == "stored_object_unreadable"] == [key]
+
+
+@virtual
+async def test_a_watcher_of_an_object_that_gets_damaged_sees_no_delete() -> None:
+    store = MemoryBackend()
+    a = await write(store, "a")
+    key = keys.object_key(PODS, "default", "a")
+    async with running_cache(store) as cache:
+        async with cache.watch(PODS, EVERYTHING, after=a, bookmarks=False) as events:
+            broken = await commit(store, Put(key, b"\x01nonsense"))
+            with pytest.raises(Expired):
+                await anext(events)
+        with pytest.raises(InternalError):
+            async with cache.watch(PODS, EVERYTHING, after=broken, bookmarks=False):
+                pytest.fail("the watch was let in")
+        await cache.reached(repaired := await write(store, "a"))
+        assert names(cache) == ["a"]
+        async with cache.watch(PODS, EVERYTHING, after=broken, bookmarks=False) as events:
+            assert seen(await anext(events)) == [(EventType.ADDED, "a", repaired)]
 
 
 # Waiting for revisions
@@ -273,6 +301,27 @@ async def test_bookmarks_come_in_time_though_nothing_matches() -> None:
         assert bookmark.type is EventType.BOOKMARK
         assert int(bookmark.stored.obj.metadata.resource_version) == cache.revision > 40
         writing.cancel()
+
+
+@virtual
+async def test_a_bookmark_never_overtakes_an_event() -> None:
+    """The write is applied in the very turn of the loop in which the bookmark falls due."""
+    store, loop = MemoryBackend(), asyncio.get_running_loop()
+    async with (
+        running_cache(store) as cache,
+        cache.watch(PODS, EVERYTHING, after=cache.revision, bookmarks=True) as events,
+    ):
+        writing = write(store, "a")
+
+        def write_at_once() -> None:
+            """A memory store's commit never suspends: one step of the coroutine is the whole write."""
+            with pytest.raises(StopIteration):
+                writing.send(None)
+
+        loop.call_at(loop.time() + BOOKMARK_INTERVAL_S, write_at_once)
+        [event], [bookmark] = await anext(events), await anext(events)
+        assert (event.type, bookmark.type) == (EventType.ADDED, EventType.BOOKMARK)
+        assert bookmark.stored.revision == event.stored.revision
 
 
 @virtual
