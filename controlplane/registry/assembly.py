@@ -17,13 +17,14 @@ from controlplane.registry.namespace import NamespaceStrategy
 from controlplane.registry.pod import PodStrategy
 from controlplane.registry.registry import Registry
 from controlplane.registry.service import ServiceStrategy
-from controlplane.registry.strategy import GenerationalStrategy, KeepsStatusStrategy, Strategies
+from controlplane.registry.strategy import ExpiringStrategy, GenerationalStrategy, KeepsStatusStrategy, Strategies
 from controlplane.store.backend import Backend
 from controlplane.store.cache import WatchCache
+from controlplane.store.leases import SharedLeases
 from controlplane.store.objects import ObjectFormat
 from controlplane.store.transform import Transformer, Transformers
 from orch.api.kind import KindTable
-from orch.api.kinds import ENDPOINTSLICES, NAMESPACES, NODES, PODS, SERVICES
+from orch.api.kinds import ENDPOINTSLICES, EVENTS, NAMESPACES, NODES, PODS, SERVICES
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
 
@@ -37,6 +38,8 @@ class RegistrySettings:
     node_port_high: int = 32767
     failing_node_toleration_s: int = 2
     """How long a pod that says nothing stays on a node that is not ready or unreachable."""
+    event_ttl_s: int = 3600
+    """How long an Event stays after its last write, as kube-apiserver's --event-ttl."""
     transformers: Mapping[tuple[str, str], Transformer] = field(default_factory=dict)
     """(group, resource) -> how its values are stored; Secrets are to be encrypted where data outlives the process."""
 
@@ -67,6 +70,7 @@ def build_api(backend: Backend, kinds: KindTable, clock: Clock, ids: Ids, settin
         cache=cache,
         object_format=object_format,
         strategies=_strategies(cache, ids, settings),
+        leases=SharedLeases(backend, clock, settings.event_ttl_s),
         scope_guards=namespaces.guards,
         clock=clock,
         ids=ids,
@@ -95,6 +99,7 @@ def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Stra
         NamespaceStrategy(NAMESPACES),
         KeepsStatusStrategy(NODES),
         GenerationalStrategy(ENDPOINTSLICES),
+        ExpiringStrategy(EVENTS),
         services,
     )
     return Strategies({(strategy.kind.group, strategy.kind.plural): strategy for strategy in own})

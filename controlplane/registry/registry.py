@@ -24,6 +24,7 @@ from controlplane.registry.strategy import Plan, Strategies, Strategy
 from controlplane.store import keys
 from controlplane.store.backend import Backend, Delete, Guard, Put, Refused, StoreError
 from controlplane.store.cache import WatchCache
+from controlplane.store.leases import SharedLeases
 from controlplane.store.objects import Actor, ObjectFormat, encode_stored, moved_to, stored_at, with_revision
 from controlplane.store.shelf import unreadable
 from orch.api.causes import invalid
@@ -73,6 +74,7 @@ class Registry:
         cache: WatchCache,
         object_format: ObjectFormat,
         strategies: Strategies,
+        leases: SharedLeases,
         scope_guards: ScopeGuards,
         clock: Clock,
         ids: Ids,
@@ -81,6 +83,7 @@ class Registry:
         self._cache = cache
         self._format = object_format
         self._strategies = strategies
+        self._leases = leases
         self._scope_guards = scope_guards
         self._clock = clock
         self._ids = ids
@@ -235,7 +238,8 @@ class Registry:
     async def _transact(self, write: _Write[T], data: bytes) -> int:
         key = keys.object_key(write.kind, write.namespace, write.name)
         guard = Guard(key, mod_revision=write.old.revision if write.old else 0)
-        writes = (*self._object_writes(write, key, data), *write.plan.writes)
+        lease = await self._lease_for(write)
+        writes = (*self._object_writes(write, key, data, lease), *write.plan.writes)
         try:
             result = await self._backend.commit((guard, *write.plan.guards), writes)
         except StoreError as error:
@@ -245,11 +249,19 @@ class Registry:
             raise _Refused
         return result.revision
 
-    def _object_writes(self, write: _Write[T], key: str, data: bytes) -> Sequence[Put | Delete]:
+    async def _lease_for(self, write: _Write[T]) -> int:
+        if write.plan.obj is None or not self._strategies.of(write.kind).expires:
+            return 0
+        try:
+            return await self._leases.current()
+        except StoreError as error:
+            raise ServiceUnavailable(f"the store does not answer: {error}", retry_after_s=1) from error
+
+    def _object_writes(self, write: _Write[T], key: str, data: bytes, lease: int) -> Sequence[Put | Delete]:
         actor = Actor(write.context.user.name, write.context.request_id)
         if write.plan.obj is None:
             return Delete(key), Put(keys.DELETED_BY, self._format.seal_actor(actor))
-        return (Put(key, self._format.seal(write.kind, key, data, actor)),)
+        return (Put(key, self._format.seal(write.kind, key, data, actor), lease),)
 
 
 def _not_written(write: _Write[T], data: bytes) -> Stored[T]:

@@ -38,6 +38,11 @@ class Strategy(Generic[T]):
     def counts_generations(self) -> bool:
         return STATUS in self.kind.subresources
 
+    @property
+    def expires(self) -> bool:
+        """Whether objects go by themselves some time after their last write."""
+        return False
+
     def prepare_create(self, obj: T) -> T:
         """Runs before validation. Raises ApiError."""
         return content.without_status(obj) if STATUS in self.kind.subresources else obj
@@ -69,6 +74,14 @@ class Strategy(Generic[T]):
     def mark_deleting(self, obj: T) -> T:
         """The object when its deletion begins."""
         return obj
+
+
+class ExpiringStrategy(Strategy[T]):
+    """For kinds that are news (events)."""
+
+    @property
+    def expires(self) -> bool:
+        return True
 
 
 class GenerationalStrategy(Strategy[T]):
