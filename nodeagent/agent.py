@@ -9,7 +9,8 @@ nobody wants is removed only after a snapshot has said so.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -19,6 +20,7 @@ from nodeagent.desired_state import Change, DesiredState
 from nodeagent.link import Dial, Link, ServerLink
 from nodeagent.outbox import Outbox
 from nodeagent.pod_events import Adopted, InputsChanged, PodDesired, PodRemoved
+from nodeagent.pod_instructions import EmitEvent
 from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts
 from nodeagent.pod_worker import PodWorker
@@ -30,6 +32,7 @@ from orch.api.node import Node
 from orch.api.pod.references import Reference, references
 from orch.api.pod.spec import Pod
 from orch.errors import OrchError
+from orch.kit.backoff import Backoff
 from orch.kit.ids import Ids
 from orch.kit.tasks import forever
 from protos import node_pb2
@@ -38,6 +41,9 @@ log = structlog.get_logger(__name__)
 
 NODE_STATUS_INTERVAL_S = 10.0
 """How often conditions are read; they are told only when they changed."""
+FAILED_SYNC = "FailedSync"
+"""As kubelet calls it when its pod worker fails (pkg/kubelet/events)."""
+WORKER_DELAY_MIN_S, WORKER_DELAY_MAX_S = 1.0, 60.0
 ORPHAN_ATTEMPTS_MAX = 5
 ORPHAN_RETRY_DELAY_S = 2.0
 STREAMS_MAX = 256
@@ -80,6 +86,7 @@ class Agent:
         self._streams = Streams(parts.runtime, self)
         self._stream_slots = STREAMS_MAX
         self._workers: dict[str, PodWorker] = {}
+        self._worker_backoff = Backoff[str](WORKER_DELAY_MIN_S, WORKER_DELAY_MAX_S)
         self._group: asyncio.TaskGroup
         self._told_node = b""
         self._not_ready = "the node has not received its first snapshot"
@@ -110,16 +117,48 @@ class Agent:
         log.info("agent_started", pods=len(self._workers), sandboxes=len(sandboxes), containers=len(containers))
 
     def _start(self, pod: Pod, adopted: Adopted) -> None:
-        stored = self._desired.status(pod.metadata.uid) or pod.status
-        worker = PodWorker(PodMachine(pod, stored, self._parts.node.address), self._parts)
-        self._workers[worker.uid] = worker
+        worker = self._worker(pod)
         worker.post(adopted)
         self._group.create_task(self._run_worker(worker), name=f"pod-{worker.uid}")
 
+    def _worker(self, pod: Pod) -> PodWorker:
+        stored = self._desired.status(pod.metadata.uid) or pod.status
+        worker = PodWorker(PodMachine(pod, stored, self._parts.node.address), self._parts)
+        self._workers[worker.uid] = worker
+        return worker
+
     async def _run_worker(self, worker: PodWorker) -> None:
-        await worker.run()
+        """Until nothing of the pod is left. A worker that breaks is replaced; no other pod notices."""
+        run = worker.run
+        while not await self._came_to_its_end(worker.machine.pod, run):
+            await asyncio.sleep(self._worker_backoff.next_s(worker.uid))
+            run = partial(self._run_successor, worker.uid)
+        self._worker_backoff.forget(worker.uid)
         del self._workers[worker.uid]
         log.info("pod_gone", pod=f"{worker.machine.pod.metadata.namespace}/{worker.machine.pod.metadata.name}")
+
+    async def _came_to_its_end(self, pod: Pod, run: Callable[[], Awaitable[None]]) -> bool:
+        meta = pod.metadata
+        try:
+            await run()
+        except Exception as error:
+            log.exception("pod_worker_broke", pod=f"{meta.namespace}/{meta.name}", uid=meta.uid)
+            causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
+            message = "error syncing pod: " + "; ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
+            self._parts.reports.event(pod, EmitEvent("Warning", FAILED_SYNC, message))
+            return False
+        return True
+
+    async def _run_successor(self, uid: str) -> None:
+        """With what is wanted and what runs now: what was posted to the broken worker counts no more."""
+        sandboxes = [s for s in await self._parts.runtime.list_pod_sandboxes() if s.pod_uid == uid]
+        containers = tuple(c for c in await self._parts.runtime.list_containers() if c.pod_uid == uid)
+        wanted = self._desired.pod(uid)
+        worker = self._worker(wanted or self._workers[uid].machine.pod)
+        worker.post(Adopted(sandboxes[0] if sandboxes else None, containers))
+        if wanted is None:
+            worker.post(PodRemoved())
+        await worker.run()
 
     async def _watch_exits(self) -> None:
         async for exited in self._parts.runtime.exits():

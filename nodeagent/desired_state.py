@@ -68,10 +68,13 @@ class Change:
 
 
 class DesiredState:
-    """Implements environment.Inputs. `load` comes first. Raises OSError when the disk fails."""
+    """Implements environment.Inputs. `load` comes first, and raises OSError when the disk fails. Later failures are
+    logged: the node goes on from memory, and the next change that can be written brings all that is held."""
 
     def __init__(self, state_dir: Path, run_dir: Path) -> None:
         self._disk, self._memory = Journal(state_dir / JOURNAL_FILE), Journal(run_dir / JOURNAL_FILE)
+        self._behind: set[Journal] = set()
+        """Journals that miss something."""
         self._objects: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._statuses: dict[str, PodStatus] = {}
         self._staged: dict[tuple[str, str], Item] = {}
@@ -89,6 +92,9 @@ class DesiredState:
                 self._keep(self._objects[record.kind], record, partial(_decode, KINDS[record.kind]))
         newest = max((_revision(obj) for held in self._objects.values() for obj in held.values()), default=0)
         self.position = replace(self.position, revision=max(self.position.revision, newest))
+
+    def pod(self, uid: str) -> Pod | None:
+        return self._objects[PODS.kind].get(uid)
 
     def pods(self) -> Sequence[Pod]:
         return tuple(self._objects[PODS.kind].values())
@@ -180,9 +186,15 @@ class DesiredState:
 
     def _note(self, records: Sequence[Record]) -> None:
         for journal, secret in ((self._disk, False), (self._memory, True)):
-            journal.append(record for record in records if (record.kind == SECRETS.kind) is secret)
-            if journal.is_bloated:
-                journal.rewrite(record for record in self._records() if (record.kind == SECRETS.kind) is secret)
+            try:
+                if journal not in self._behind:
+                    journal.append(record for record in records if (record.kind == SECRETS.kind) is secret)
+                if journal in self._behind or journal.is_bloated:
+                    journal.rewrite(record for record in self._records() if (record.kind == SECRETS.kind) is secret)
+                self._behind.discard(journal)
+            except OSError as error:
+                self._behind.add(journal)
+                log.error("desired_state_not_written", error=str(error), next="all is written with the next change")
 
     def _records(self) -> Iterator[Record]:
         """All that is held."""

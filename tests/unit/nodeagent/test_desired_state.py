@@ -1,5 +1,6 @@
 """What a node holds on its disk: snapshots, deltas, refusals, and what a restart finds."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,21 @@ def test_what_cannot_be_read_is_dropped(tmp_path: Path) -> None:
 def test_fields_of_a_newer_server_are_dropped(desired: DesiredState) -> None:
     newer = Item(PODS.kind, "a", 5, b'{"metadata":{"name":"a","uid":"a","resourceVersion":"5"},"spec":{"magic":1}}')
     assert take(desired, 5, newer) == ["+a"]
+
+
+def test_a_full_disk_loses_nothing_but_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The node goes on from memory; what could not be written comes with the next change that can."""
+    state = opened(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr("nodeagent.journal.os.write", raise_no_space)
+        take(state, 5, item(PODS, "a", 5))
+        state.save_status("a", PodStatus(phase="Running"))
+    assert [pod.metadata.name for pod in state.pods()] == ["a"]
+    state.apply([item(PODS, "b", 9)], 9)
+    again = opened(tmp_path)
+    assert sorted(pod.metadata.name for pod in again.pods()) == ["a", "b"]
+    assert again.status("a") == PodStatus(phase="Running")
+
+
+def raise_no_space(*arguments: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,0 +1,80 @@
+"""The agent contains what breaks: a pod's worker, a runtime or a disk that fails while leftovers are removed."""
+
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodeagent import agent as agent_module
+from nodeagent.agent import Agent
+from nodeagent.desired_state import DesiredState, Item, Position
+from nodeagent.fake_parts import FakeNetwork
+from nodeagent.link import LinkLost
+from nodeagent.outbox import Outbox
+from nodeagent.pod_instructions import Instruction
+from nodeagent.pod_machine import PodMachine
+from orch.api.kinds import PODS
+from orch.api.meta import ObjectMeta
+from orch.api.node import Node
+from orch.api.pod.spec import Pod
+from orch.kit.ids import SeededIds
+from tests.node_session import running
+from tests.unit.nodeagent.machine import a_pod
+from tests.unit.nodeagent.test_link import settle
+from tests.unit.nodeagent.test_pod_worker import Machine
+
+
+class Alone:
+    """An agent that never reaches its server, with pods that an earlier session brought."""
+
+    def __init__(self, folder: Path, *pods: Pod) -> None:
+        self.machine = Machine(folder / "logs")
+        self.desired = DesiredState(folder / "state", folder / "run")
+        self.desired.load()
+        self.desired.begin(Position(1, 5, "c"))
+        self.desired.stage([Item("Pod", pod.metadata.uid, 5, PODS.codec.encode(pod)) for pod in pods])
+        self.desired.end(len(pods))
+        self.agent = Agent(
+            node_name="node-1",
+            boot_id="boot",
+            version="test",
+            dial=unreachable,
+            desired=self.desired,
+            outbox=Outbox("node-1", self.desired, self.machine.clock),
+            parts=self.machine.parts,
+            network=FakeNetwork(lambda revision: None),
+            describe=lambda not_ready: Node(metadata=ObjectMeta(name="node-1")),
+            ids=SeededIds(1),
+        )
+
+
+@asynccontextmanager
+async def unreachable() -> Any:
+    raise LinkLost("no server")
+    yield
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_module, "WORKER_DELAY_MIN_S", 0.01)
+
+
+async def test_a_pod_whose_machine_breaks_harms_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1. `bad` breaks on every event, `web` runs 2. `bad` is told about 3. once the cause is gone, `bad` runs too."""
+    bad = a_pod(meta={"name": "bad", "uid": "bad-uid"})
+    alone = Alone(tmp_path, bad, a_pod())
+    handle = PodMachine.handle
+
+    def breaks(self: PodMachine, event: Any, now: datetime) -> list[Instruction]:
+        if self.pod.metadata.name == "bad":
+            raise ValueError("nobody thought of this")
+        return handle(self, event, now)
+
+    monkeypatch.setattr(PodMachine, "handle", breaks)
+    async with running(alone.agent.run()):
+        await settle(lambda: alone.machine.told.events.count("FailedSync") >= 2)
+        await settle(lambda: alone.machine.runtime.running("web-uid") == ["app"])
+        monkeypatch.setattr(PodMachine, "handle", handle)
+        await settle(lambda: alone.machine.runtime.running("bad-uid") == ["app"])
