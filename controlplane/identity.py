@@ -28,6 +28,11 @@ class ServerFiles:
         return self._pair("server")
 
     @cached_property
+    def etcd_ca(self) -> bytes:
+        """The certificate of the authority that etcd and its clients have to themselves. PEM."""
+        return self._read("pki/etcd-ca.crt")
+
+    @cached_property
     def etcd_client(self) -> KeyPair:
         return self._pair("etcd-client")
 

@@ -108,7 +108,7 @@ async def _run(settings: RunSettings) -> None:
     """Until SIGTERM or SIGINT. A part that fails takes the process down: its supervisor starts it again."""
     _cancel_on_signals()
     clock, ids, files = SystemClock(), SystemIds(), ServerFiles(settings.state_dir)
-    tls = EtcdTls(ca=files.ca.cert_pem, certificate=files.etcd_client.cert_pem, key=files.etcd_client.key_pem)
+    tls = EtcdTls(ca=files.etcd_ca, certificate=files.etcd_client.cert_pem, key=files.etcd_client.key_pem)
     channel = open_channel(settings.etcd, tls)
     backend = EtcdBackend(channel)
     kinds = builtin_kinds()

@@ -1,8 +1,9 @@
 """The processes of a local cluster's control plane: etcd, orch-server, two registries; and how to see them ready.
 
-A part is data, and asking for it makes nothing: its command line, its files and its readiness test. The registries serve
-one storage folder: nodes read it with any certificate of the cluster; writing needs a certificate of an authority that
-signs the admin's only, on loopback.
+A part is data, and asking for it makes nothing: its command line, its files and its readiness test. etcd trusts an
+authority of its own, so that no certificate of a node opens it. The registries serve one storage folder: nodes read it
+with any certificate of the cluster; writing needs a certificate of an authority that signs the admin's only, on
+loopback.
 """
 
 import http.client
@@ -44,7 +45,7 @@ def parts(spec: ClusterSpec) -> list[Part]:
 def etcd(spec: ClusterSpec) -> Part:
     pki, ports = spec.paths.pki, spec.ports
     client, peer = f"https://{LOOPBACK}:{ports.etcd}", f"https://{LOOPBACK}:{ports.etcd_peer}"
-    certificate, key, ca = str(pki / "etcd-server.crt"), str(pki / "etcd-server.key"), str(pki / "ca.crt")
+    certificate, key, ca = str(pki / "etcd-server.crt"), str(pki / "etcd-server.key"), str(pki / "etcd-ca.crt")
     options = {
         "name": "orch",
         "data-dir": str(spec.paths.state / "etcd"),
@@ -69,7 +70,7 @@ def etcd(spec: ClusterSpec) -> Part:
     address = f"{LOOPBACK}:{ports.etcd}"
     return Part(
         "etcd", command, address, ("etcd", "etcd_peer"),
-        lambda: _answers(address, "/health", pki, "etcd-client", b'"true"'), ETCD_STOP_GRACE_S,
+        lambda: _answers(address, "/health", pki, "etcd-ca", "etcd-client", b'"true"'), ETCD_STOP_GRACE_S,
     )  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def server(spec: ClusterSpec) -> Part:
     address = f"{spec.gateway}:{spec.ports.api}"
     return Part(
         "orch-server", command, address, ("api", "node", "join"),
-        lambda: _answers(address, "/readyz", spec.paths.pki, "admin", b"ok"),
+        lambda: _answers(address, "/readyz", spec.paths.pki, "ca", "admin", b"ok"),
     )  # fmt: skip
 
 
@@ -132,10 +133,10 @@ http:
 """
 
 
-def _answers(address: str, path: str, pki: Path, client: str, expected: bytes) -> bool:
+def _answers(address: str, path: str, pki: Path, ca: str, client: str, expected: bytes) -> bool:
     """Whether an HTTPS GET with that client certificate answers 200 with the expected text in it."""
     host, _, port = address.rpartition(":")
-    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+    context = ssl.create_default_context(cafile=str(pki / f"{ca}.crt"))
     context.load_cert_chain(str(pki / f"{client}.crt"), str(pki / f"{client}.key"))
     connection = http.client.HTTPSConnection(host, int(port), timeout=PROBE_TIMEOUT_S, context=context)
     try:

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from controlplane.identity import ServerFiles
 from controlplane.setup import RENEW_BEFORE, Setup, initialize
 from orch import kubeconfig
 
@@ -61,6 +63,16 @@ def test_certificates_are_renewed_in_time_and_authorities_kept(tmp_path: Path, a
     authority = (tmp_path / "pki/ca.crt").read_bytes()
     assert ("pki/server.crt" in initialize(setup(tmp_path), now=NOW + age)) == renewed
     assert (tmp_path / "pki/ca.crt").read_bytes() == authority
+
+
+def test_etcd_has_an_authority_of_its_own(tmp_path: Path) -> None:
+    initialize(setup(tmp_path), now=NOW)
+    pki = {path.name: x509.load_pem_x509_certificate(path.read_bytes()) for path in (tmp_path / "pki").glob("*.crt")}
+    signed = {name for name, certificate in pki.items() if certificate.issuer == pki["etcd-ca.crt"].subject}
+    assert signed == {"etcd-ca.crt", "etcd-server.crt", "etcd-client.crt"}
+    for name in ("etcd-server.crt", "etcd-client.crt"):
+        pki[name].verify_directly_issued_by(pki["etcd-ca.crt"])
+    assert ServerFiles(tmp_path).etcd_ca == (tmp_path / "pki/etcd-ca.crt").read_bytes()
 
 
 def test_a_key_without_its_certificate_is_made_anew(tmp_path: Path) -> None:
