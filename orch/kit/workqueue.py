@@ -68,11 +68,6 @@ class WorkQueue(Generic[K]):
         """Keys that are ready or wait for their worker; delayed keys do not count."""
         return len(self._dirty)
 
-    @property
-    def idle(self) -> bool:
-        """Nothing is ready and nothing is being worked on."""
-        return not self._dirty and not self._processing
-
     def _ripen(self, key: K) -> None:
         del self._timers[key]
         self.add(key)

@@ -35,7 +35,7 @@ async def test_a_key_done_without_new_adds_does_not_return() -> None:
     queue = WorkQueue[str]()
     queue.add("a")
     queue.done(await queue.get())
-    assert queue.idle
+    assert not queue
 
 
 @virtual
@@ -44,7 +44,7 @@ async def test_of_several_delays_the_earliest_counts() -> None:
     queue.add_after("a", 10)
     queue.add_after("a", 3)
     queue.add_after("a", 7)
-    assert queue.idle
+    assert not queue
     await queue.get()
     assert asyncio.get_running_loop().time() == pytest.approx(3)
 
@@ -88,7 +88,7 @@ async def test_many_workers_never_share_a_key() -> None:
             queue.add(step % 7)
             await asyncio.sleep(0.03)
         await asyncio.sleep(60)
-        assert queue.idle
+        assert not queue
         for task in workers:
             task.cancel()
     assert handled >= 7
