@@ -11,7 +11,7 @@ from controlplane.apiserver.admission.unsupported import UnsupportedFields
 from controlplane.apiserver.authz import SystemAuthorizer
 from controlplane.apiserver.chain import Chain
 from controlplane.registry.allocator import cluster_ip_pool, node_port_pool
-from controlplane.registry.bootstrap import create_system_namespaces
+from controlplane.registry.bootstrap import create_system_namespaces, create_system_services
 from controlplane.registry.listing import Lister
 from controlplane.registry.namespace import NamespaceStrategy
 from controlplane.registry.pod import PodStrategy
@@ -34,6 +34,9 @@ class RegistrySettings:
     """What an operator chooses of the API's behaviour."""
 
     service_cidr: str = "10.96.0.0/16"
+    api_address: str = ""
+    """Where nodes and pods reach the API: the endpoint of default/kubernetes. "": it has none."""
+    api_port: int = 6443
     node_port_low: int = 30000
     node_port_high: int = 32767
     failing_node_toleration_s: int = 2
@@ -47,17 +50,20 @@ class RegistrySettings:
 class ApiParts:
     """The API and what keeps it going. Run `run` as a task; use the API once `ready` is set."""
 
-    def __init__(self, api: Chain, cache: WatchCache) -> None:
+    def __init__(self, api: Chain, cache: WatchCache, settings: RegistrySettings) -> None:
+        self._settings = settings
         self.api = api
         self.cache = cache
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Until cancelled. The system's namespaces are there before `ready` is set."""
+        """Until cancelled. The system's namespaces and Services are there before `ready` is set."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.cache.run(), name="watch cache")
             await self.cache.synced.wait()
             await create_system_namespaces(self.api)
+            chosen = self._settings
+            await create_system_services(self.api, chosen.service_cidr, chosen.api_address, chosen.api_port)
             self.ready.set()
 
 
@@ -83,7 +89,7 @@ def build_api(backend: Backend, kinds: KindTable, clock: Clock, ids: Ids, settin
         admission=Admission([namespaces, UnsupportedFields(), PodDefaults(cache, settings.failing_node_toleration_s)]),
         clock=clock,
     )
-    return ApiParts(api, cache)
+    return ApiParts(api, cache, settings)
 
 
 def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Strategies:

@@ -1,13 +1,33 @@
-"""What a cluster holds before anybody asks: the system's namespaces. Made again at every start, if missing."""
+"""What a cluster holds before anybody asks: system namespaces and Services. Made again at every start, if missing.
+
+The Services come before any client's, so that nobody else gets their addresses: the API at the service range's first
+address, the cluster's DNS at its tenth, as kubeadm places them. The DNS Service has no endpoints, since every node
+answers at that address itself.
+"""
+
+import ipaddress
+
+import structlog
 
 from controlplane.registry.interface import Api, RequestContext, User, WriteOptions
-from orch.api.kinds import NAMESPACES
+from orch.api.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
+from orch.api.kinds import ENDPOINTSLICES, NAMESPACES, SERVICES
 from orch.api.meta import ObjectMeta
 from orch.api.namespace import Namespace
-from orch.errors import AlreadyExists
+from orch.api.service import Service, ServicePort, ServiceSpec
+from orch.errors import AlreadyExists, Invalid
+
+log = structlog.get_logger(__name__)
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 BOOTSTRAP_CONTEXT = RequestContext(User("system:apiserver", ("system:masters",)), "bootstrap")
+
+API_PLACE, DNS_PLACE = 1, 10
+"""Places in the service range."""
+API_SERVICE_PORT = 443
+DNS_PORT = 53
+API_LABELS = {"component": "apiserver", "provider": "kubernetes"}
+DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"}
 
 
 async def create_system_namespaces(api: Api) -> None:
@@ -17,3 +37,55 @@ async def create_system_namespaces(api: Api) -> None:
             await api.create(BOOTSTRAP_CONTEXT, NAMESPACES, "", namespace, WriteOptions())
         except AlreadyExists:
             continue
+
+
+async def create_system_services(api: Api, service_cidr: str, api_address: str, api_port: int) -> None:
+    """Without `api_address` the API's Service has no endpoints."""
+    network = ipaddress.IPv4Network(service_cidr)
+    for service in (api_service(network, api_port), dns_service(network)):
+        namespace, name = service.metadata.namespace, service.metadata.name
+        try:
+            await api.create(BOOTSTRAP_CONTEXT, SERVICES, namespace, service, WriteOptions())
+        except AlreadyExists:
+            continue
+        except Invalid as error:
+            # A cluster from before these Services may have given the address away: it must still start.
+            log.error("system_service_not_created", namespace=namespace, name=name, error=str(error))
+    if api_address:
+        await _publish(api, api_endpoints(api_address, api_port))
+
+
+async def _publish(api: Api, endpoints: EndpointSlice) -> None:
+    """Also when the address or port has changed since the last start."""
+    namespace, name = endpoints.metadata.namespace, endpoints.metadata.name
+    try:
+        await api.create(BOOTSTRAP_CONTEXT, ENDPOINTSLICES, namespace, endpoints, WriteOptions())
+    except AlreadyExists:
+        await api.update(BOOTSTRAP_CONTEXT, ENDPOINTSLICES, namespace, name, endpoints, WriteOptions())
+
+
+def api_service(network: ipaddress.IPv4Network, api_port: int) -> Service:
+    port = ServicePort(name="https", port=API_SERVICE_PORT, protocol="TCP", target_port=api_port)
+    spec = ServiceSpec(ports=(port,), cluster_ip=str(network[API_PLACE]))
+    return Service(metadata=ObjectMeta(name="kubernetes", namespace="default", labels=API_LABELS), spec=spec)
+
+
+def dns_service(network: ipaddress.IPv4Network) -> Service:
+    ports = (
+        ServicePort(name="dns", port=DNS_PORT, protocol="UDP", target_port=DNS_PORT),
+        ServicePort(name="dns-tcp", port=DNS_PORT, protocol="TCP", target_port=DNS_PORT),
+    )
+    spec = ServiceSpec(ports=ports, cluster_ip=str(network[DNS_PLACE]))
+    return Service(metadata=ObjectMeta(name="kube-dns", namespace="kube-system", labels=DNS_LABELS), spec=spec)
+
+
+def api_endpoints(address: str, port: int) -> EndpointSlice:
+    """As kube-apiserver keeps it: named like its Service and managed by no controller."""
+    return EndpointSlice(
+        metadata=ObjectMeta(
+            name="kubernetes", namespace="default", labels={"kubernetes.io/service-name": "kubernetes"}
+        ),
+        address_type="IPv4",
+        endpoints=(Endpoint(addresses=(address,), conditions=EndpointConditions(ready=True)),),
+        ports=(EndpointPort(name="https", port=port, protocol="TCP"),),
+    )
