@@ -30,7 +30,7 @@ from controlplane.store.shelf import unreadable
 from orch.api.causes import invalid
 from orch.api.kind import Kind
 from orch.api.meta import DeleteOptions, Object
-from orch.errors import RequestEntityTooLarge, ServiceUnavailable
+from orch.errors import RequestEntityTooLarge, ServiceUnavailable, Timeout
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
 
@@ -243,7 +243,8 @@ class Registry:
         try:
             result = await self._backend.commit((guard, *write.plan.guards), writes)
         except StoreError as error:
-            raise ServiceUnavailable(f"the store did not confirm the write: {error}", retry_after_s=1) from error
+            # It may have happened: no Retry-After, which clients take as leave to send a write again.
+            raise Timeout(f"the store did not confirm the write, whose outcome is unknown: {error}") from error
         if isinstance(result, Refused):
             await self._cache.reached(result.revision)
             raise _Refused

@@ -28,6 +28,7 @@ from orch.errors import (
     NotFound,
     RequestEntityTooLarge,
     ServiceUnavailable,
+    Timeout,
 )
 from tests.builders import NOW, deployment
 from tests.sim.virtual_loop import virtual
@@ -430,7 +431,13 @@ class FailingBackend(MemoryBackend):
     """Fails commits on request, after they happened or instead of them."""
 
     fail_with: Exception | None = None
+    fail_reads_with: Exception | None = None
     refuse_times = 0
+
+    async def revision(self) -> int:
+        if self.fail_reads_with is not None:
+            raise self.fail_reads_with
+        return await super().revision()
 
     async def commit(self, guards: Any, writes: Any) -> Committed | Refused:
         if self.fail_with is not None:
@@ -470,12 +477,32 @@ async def test_endless_refusals_end_in_a_conflict() -> None:
 
 
 @virtual
-async def test_a_store_that_fails_is_unavailable() -> None:
+async def test_a_write_that_the_store_does_not_confirm_is_not_to_be_repeated() -> None:
     store = FailingBackend()
     async with world(store) as w:
+        await w.admin.create(CONFIGMAPS, config())
         store.fail_with = StoreUnavailable("no quorum")
-        with pytest.raises(ServiceUnavailable, match="no quorum"):
-            await w.admin.create(CONFIGMAPS, config())
+        for call in (
+            w.admin.create(CONFIGMAPS, config("d")),
+            w.admin.patch(CONFIGMAPS, "c", "default", {"data": {"a": "1"}}),
+            w.admin.delete(CONFIGMAPS, "c", "default"),
+        ):
+            with pytest.raises(Timeout, match="no quorum") as refusal:
+                await call
+            assert (refusal.value.code, refusal.value.retry_after_s) == (504, 0)
+
+
+@virtual
+async def test_what_certainly_was_not_written_may_be_repeated() -> None:
+    """An update begins with a read."""
+    store = FailingBackend()
+    async with world(store) as w:
+        await w.admin.create(CONFIGMAPS, config())
+        store.fail_reads_with = StoreUnavailable("no quorum")
+        for call in (w.admin.get(CONFIGMAPS, "c", "default"), w.admin.update(CONFIGMAPS, config(data={"a": "1"}))):
+            with pytest.raises(ServiceUnavailable, match="no quorum") as refusal:
+                await call
+            assert refusal.value.retry_after_s == 1
 
 
 # Values that cannot be read
