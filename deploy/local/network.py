@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from deploy.local import spec as specs
 from deploy.local.commands import run, succeeds
@@ -49,17 +50,28 @@ def has_link(name: str) -> bool:
 
 
 def ensure_bridge(spec: ClusterSpec) -> bool:
-    """Whether it had to be made; then cables that are still there are plugged in again."""
-    if has_link(spec.bridge):
-        return False
-    prefix = ipaddress.ip_network(spec.subnet).prefixlen
-    run(["ip", "link", "add", spec.bridge, "type", "bridge"])
-    run(["ip", "address", "add", f"{spec.gateway}/{prefix}", "dev", spec.bridge])
-    run(["ip", "link", "set", spec.bridge, "up"])
-    for node in spec.nodes:
-        if has_link(node.link):
-            run(["ip", "link", "set", node.link, "master", spec.bridge])
-    return True
+    """There, with its address, up, and with every cable plugged in. Whether something had to be done."""
+    commands = []
+    if not has_link(spec.bridge):
+        run(["ip", "link", "add", spec.bridge, "type", "bridge"])
+    bridge = _shown(spec.bridge)
+    if spec.gateway not in [address.get("local") for address in bridge["addr_info"]]:
+        prefix = ipaddress.ip_network(spec.subnet).prefixlen
+        commands.append(["address", "add", f"{spec.gateway}/{prefix}", "dev", spec.bridge])
+    if "UP" not in bridge["flags"]:
+        commands.append(["link", "set", spec.bridge, "up"])
+    for link in (node.link for node in spec.nodes if has_link(node.link)):
+        cable = _shown(link)
+        if cable.get("master") != spec.bridge or "UP" not in cable["flags"]:
+            commands.append(["link", "set", link, "master", spec.bridge, "up"])
+    for command in commands:
+        run(["ip", *command])
+    return bool(commands)
+
+
+def _shown(link: str) -> dict[str, Any]:
+    [shown] = json.loads(run(["ip", "-json", "address", "show", "dev", link]))
+    return dict(shown)
 
 
 def connect(spec: ClusterSpec, node: Node, init_pid: int) -> None:

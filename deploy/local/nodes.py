@@ -44,9 +44,19 @@ def log_of(spec: ClusterSpec, node: Node) -> Path:
 
 
 def ensure_machine(spec: ClusterSpec, node: Node) -> bool:
-    """Powers the node on. Whether it had to be."""
-    if find(spec, node).shell is not None:
+    """Powered on and connected. Whether it had to be."""
+    found = find(spec, node)
+    if found.shell is not None and network.has_link(node.link):
         return False
+    shell = found.shell or _power_on(spec, node)
+    if found.agent is not None:
+        # What it made on the old eth0 (overlay, routes) went with it: an agent makes that when it starts.
+        processes.stop(found.agent, grace_s=AGENT_STOP_GRACE_S)
+    network.connect(spec, node, _wait_for_init(spec, node, shell).pid)
+    return True
+
+
+def _power_on(spec: ClusterSpec, node: Node) -> Process:
     hierarchies = cgroups.of_this_machine()
     group = _cgroup(spec, node)
     cgroups.create(hierarchies, f"{group}/{cgroups.AGENT}")
@@ -60,8 +70,7 @@ def ensure_machine(spec: ClusterSpec, node: Node) -> bool:
     ]  # fmt: skip
     shell = processes.spawn(cgroups.inside(hierarchies, f"{group}/{cgroups.AGENT}", command), log_of(spec, node))
     processes.write(spec.paths.run / f"{node.name}.pid", shell)
-    network.connect(spec, node, _wait_for_init(spec, node, shell).pid)
-    return True
+    return shell
 
 
 def ensure_agent(spec: ClusterSpec, node: Node) -> bool:
