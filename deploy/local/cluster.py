@@ -1,12 +1,14 @@
 """Brings a local cluster up, takes it down, and tells how it is.
 
 `up` is level-triggered: it looks at each part and makes what is missing, so that it serves as first start, repair, and
-start after a reboot. A first start that fails leaves nothing behind. `down` removes what the cluster's name owns.
+start after a reboot. A start that fails leaves nothing behind but the data that was there. `down` removes what the
+cluster's name owns.
 """
 
 import fcntl
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +26,9 @@ READY_WAIT_S = 60.0
 MEMORY_FOR_NODES = 0.9
 """Of the machine's memory; the rest is for the control plane and the machine itself."""
 MEMORY_ALIGN_BYTES = 1024**2
+
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+SIGNAL_EXIT_BASE = 128
 
 Say = Callable[[str], None]
 
@@ -52,18 +57,36 @@ class Row:
 
 
 def up(wanted: Wanted, say: Say) -> bool:
-    """Whether anything had to be done. `say` gets one line per step. Raises ClusterError."""
+    """Whether anything had to be done. `say` gets one line per step. Raises ClusterError, SystemExit for a signal."""
     specs.check_name(wanted.name)
     preflight.check_machine()
-    with _lock(say):
+    with _lock(say), _signals_raised():
         known = specs.load(wanted.name)
         spec = _same(known, wanted) if known else _new_spec(wanted)
+        ran = known is not None and any(row.running for row in _rows(known))
         try:
             return _bring_up(spec, say)
         except BaseException:
-            if known is None:
-                _take_down(spec, keep_data=False, say=lambda line: None)
+            if not ran:
+                _take_down(spec, keep_data=known is not None, say=lambda line: None)
             raise
+
+
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """The first one ends what we do by SystemExit (as a shell reports it); later ones do not disturb cleaning up."""
+
+    def end(number: int, frame: object) -> None:
+        for signal_number in ENDING_SIGNALS:
+            signal.signal(signal_number, signal.SIG_IGN)
+        raise SystemExit(SIGNAL_EXIT_BASE + number)
+
+    before = {number: signal.signal(number, end) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def down(name: str, *, keep_data: bool, say: Say) -> bool:
@@ -84,7 +107,10 @@ def down(name: str, *, keep_data: bool, say: Say) -> bool:
 
 def status(name: str) -> list[Row]:
     """Every process that the cluster should have. Raises ClusterError when there is no such cluster."""
-    spec = existing(name)
+    return _rows(existing(name))
+
+
+def _rows(spec: ClusterSpec) -> list[Row]:
     rows = []
     for part in control_plane.parts(spec):
         rows.append(_row(part.name, processes.read(_pidfile(spec, part.name)), part.address, _log(spec, part.name)))
@@ -170,7 +196,7 @@ def _bring_up(spec: ClusterSpec, say: Say) -> bool:
     preflight.check_ports(spec, tuple(port for part in missing for port in part.ports))
     specs.save(spec)
     spec.paths.run.mkdir(mode=0o755, exist_ok=True)
-    done = _step(say, f"network {spec.bridge} ({spec.subnet})", network.ensure_bridge(spec), "made", "is there")
+    done = _step(say, f"network {spec.bridge} ({spec.subnet})", network.ensure_bridge(spec), "set up", "is there")
     done |= _step(say, "way out by NAT", network.ensure_outbound(spec), "made") if spec.outbound else False
     if missing:
         _initialize(spec)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -108,6 +109,47 @@ def test_up_starts_only_what_has_died(before: machine.Machine) -> None:
     assert [line for line in said if line.endswith(": started")] == [
         line for line in said if line.startswith("orch-server")
     ]
+
+
+def test_up_repairs_cables_and_bridge(before: machine.Machine) -> None:
+    """1. A node's cable is pulled out and the bridge loses its address. 2. up puts both back, nothing else. 3. The
+    bridge is down. 4. up again."""
+    done(*UP, "--nodes", "1")
+    bridge = f"orch-{NAME}"
+    subprocess.run(["ip", "link", "delete", f"{bridge}.1"], check=True)
+    subprocess.run(["ip", "address", "flush", "dev", bridge], check=True)
+    said = done(*UP)
+    assert [line.split()[0] for line in said.splitlines() if line.endswith((": started", ": set up"))] == [
+        "network", "node-1"
+    ]  # fmt: skip
+    subprocess.run(["ip", "link", "set", bridge, "down"], check=True)
+    assert ": set up" in done(*UP)
+    assert "nothing changed" in done(*UP)
+
+
+def test_a_start_that_fails_keeps_the_data_and_nothing_else(before: machine.Machine, tmp_path: Path) -> None:
+    done(*UP, "--nodes", "1")
+    done("cluster", "down", "--name", NAME, "--keep-data")
+    kept = machine.look()
+    fake = tmp_path / "docker-registry"
+    fake.write_text("#!/bin/sh\necho 'no space left' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    assert refused(*UP, path=str(tmp_path)) == "orch: registry does not start: no space left"
+    machine.assert_unchanged(kept)
+    done(*UP)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_start_that_is_interrupted_leaves_nothing(before: machine.Machine, number: signal.Signals) -> None:
+    with subprocess.Popen([ORCH, *UP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("etcd"):
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    machine.assert_unchanged(before)
 
 
 def test_a_second_cluster_of_the_same_name(before: machine.Machine) -> None:
