@@ -49,6 +49,8 @@ class PodStrategy(Strategy[Pod]):
             return 0
         wanted = requested
         if wanted is None:
+            wanted = obj.metadata.deletion_grace_period_seconds  # Only who names a period changes one that runs.
+        if wanted is None:
             wanted = obj.spec.termination_grace_period_seconds
         if wanted is None:
             wanted = DEFAULT_GRACE_S

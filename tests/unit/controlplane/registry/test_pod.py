@@ -179,6 +179,16 @@ async def test_a_grace_period_can_only_shrink() -> None:
             assert (metadata.deletion_timestamp - NOW).total_seconds() == expected
 
 
+@virtual
+async def test_a_delete_that_names_no_grace_period_leaves_the_one_that_runs() -> None:
+    async with world() as w:
+        await bound_pod(w, spec={"termination_grace_period_seconds": 30})
+        for requested, expected in ((60, 60), (None, 60), (10, 10), (None, 10)):
+            await w.admin.delete(PODS, "pod", "default", options=DeleteOptions(grace_period_seconds=requested))
+            metadata = (await w.admin.get(PODS, "pod", "default")).metadata
+            assert metadata.deletion_grace_period_seconds == expected
+
+
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_finished_pod_goes_at_once(phase: str) -> None:
     @virtual
