@@ -17,9 +17,9 @@ from controlplane.controllers.ownership import release
 from controlplane.controllers.runner import Controller, Watch
 from orch.api.kind import Kind, KindTable
 from orch.api.meta import Object, OwnerReference
+from orch.api.metadata import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from orch.client.informer import Informers, Key
 
-ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 OWNERS_INDEX = "owners"
 
 
@@ -51,11 +51,11 @@ def reconcile(item: Item, owners: Sequence[Owner], dependents: Sequence[Item]) -
     metadata = item.obj.metadata
     finalizers = metadata.finalizers or ()
     if metadata.deletion_timestamp is not None:
-        if ORPHAN in finalizers:
-            return Decision(_orphan(item, dependents) or (_without_finalizer(item, ORPHAN),))
-        if FOREGROUND in finalizers and not any(_blocks(each.obj, metadata.uid) for each in dependents):
-            return Decision((_without_finalizer(item, FOREGROUND),))
-        return Decision(_unblock_cycle(item, owners, dependents)) if FOREGROUND in finalizers else NOTHING
+        if ORPHAN_FINALIZER in finalizers:
+            return Decision(_orphan(item, dependents) or (_without_finalizer(item, ORPHAN_FINALIZER),))
+        if FOREGROUND_FINALIZER in finalizers and not any(_blocks(each.obj, metadata.uid) for each in dependents):
+            return Decision((_without_finalizer(item, FOREGROUND_FINALIZER),))
+        return Decision(_unblock_cycle(item, owners, dependents)) if FOREGROUND_FINALIZER in finalizers else NOTHING
     solid = [owner for owner in owners if owner.state is OwnerState.SOLID]
     absent = [owner for owner in owners if owner.state is OwnerState.ABSENT]
     waiting = [owner for owner in owners if owner.state is OwnerState.WAITING]
@@ -83,9 +83,9 @@ def _collect(item: Item, policy: str, absent: tuple[Reference, ...]) -> Delete:
 
 def _own_policy(finalizers: Sequence[str]) -> str:
     """What the object's own finalizers ask for."""
-    if ORPHAN in finalizers:
+    if ORPHAN_FINALIZER in finalizers:
         return "Orphan"
-    return "Foreground" if FOREGROUND in finalizers else ""
+    return "Foreground" if FOREGROUND_FINALIZER in finalizers else ""
 
 
 def _orphan(item: Item, dependents: Sequence[Item]) -> tuple[Action, ...]:
@@ -161,7 +161,9 @@ class OwnerGraph:
         found = self._informers.of(kind).get(namespace, ref.name)
         if found is None or found.metadata.uid != ref.uid:
             return Owner(ref, OwnerState.ABSENT, Reference(kind, namespace, ref.name, ref.uid))
-        waits = found.metadata.deletion_timestamp is not None and FOREGROUND in (found.metadata.finalizers or ())
+        waits = found.metadata.deletion_timestamp is not None and FOREGROUND_FINALIZER in (
+            found.metadata.finalizers or ()
+        )
         return Owner(ref, OwnerState.WAITING if waits else OwnerState.SOLID)
 
     def _keys(self, kind: Kind[Object], old: Object | None, new: Object | None) -> Iterable[Key]:

@@ -14,11 +14,10 @@ from controlplane.controllers.runner import Controller, KeysOf, Watch, own_key
 from orch.api.kind import Kind, KindTable
 from orch.api.kinds import NAMESPACES
 from orch.api.meta import Object
-from orch.api.namespace import Namespace, NamespaceCondition
+from orch.api.namespace import FINALIZER, Namespace, NamespaceCondition
 from orch.client.informer import Informers, Key
 from orch.kit.clock import whole_seconds
 
-CONTENT_FINALIZER = "kubernetes"
 BURST_MAX = 500
 """Objects deleted in one decision."""
 
@@ -29,10 +28,10 @@ Contents = Mapping[str, Sequence[Object]]
 def reconcile(namespace: Namespace, kinds: Sequence[Kind[Object]], contents: Contents, now: datetime) -> Decision:
     """`kinds`: all that are namespaced."""
     finalizers = namespace.spec.finalizers or ()
-    if namespace.metadata.deletion_timestamp is None or CONTENT_FINALIZER not in finalizers:
+    if namespace.metadata.deletion_timestamp is None or FINALIZER not in finalizers:
         return NOTHING
     if not any(contents.values()):
-        others = tuple(finalizer for finalizer in finalizers if finalizer != CONTENT_FINALIZER)
+        others = tuple(finalizer for finalizer in finalizers if finalizer != FINALIZER)
         emptied = replace(namespace, spec=replace(namespace.spec, finalizers=others or None))
         return Decision((FinalizeNamespace(emptied, tuple(kinds)),))
     deletes = [

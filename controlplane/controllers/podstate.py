@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from orch.api.pod import status as pod_status
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition
 from orch.client.informer import Informer
@@ -18,7 +19,7 @@ def pods_on_node(pods: Informer[Pod], node: str) -> tuple[Pod, ...]:
 
 
 def is_finished(pod: Pod) -> bool:
-    return pod.status.phase in ("Succeeded", "Failed")
+    return pod_status.is_finished(pod.status)
 
 
 def is_active(pod: Pod) -> bool:

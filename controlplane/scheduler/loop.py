@@ -21,7 +21,7 @@ from controlplane.scheduler.snapshot import Snapshot, taints_of
 from orch.api.kinds import NODES, PODS
 from orch.api.node import Node
 from orch.api.pod.spec import Pod
-from orch.api.pod.status import PodCondition
+from orch.api.pod.status import PodCondition, is_finished
 from orch.client.client import Client, PatchType
 from orch.client.events import EventRecorder
 from orch.client.informer import Informer
@@ -164,7 +164,7 @@ class Scheduler:
         pod = new or old
         assert pod is not None
         uid = pod.metadata.uid
-        if new is None or _finished(new):
+        if new is None or is_finished(new.status):  # it holds nothing on its node any more
             self._queue.discard(uid)
             if self._snapshot.remove_pod(uid):
                 self._queue.helped(Hint.POD_REMOVED)
@@ -191,11 +191,6 @@ def node_hints(old: Node | None, new: Node) -> list[Hint]:
     if taints_of(old) != taints_of(new) or old.spec.unschedulable != new.spec.unschedulable:
         hints.append(Hint.NODE_TAINTS_CHANGED)
     return hints
-
-
-def _finished(pod: Pod) -> bool:
-    """It holds nothing on its node any more."""
-    return pod.status.phase in ("Succeeded", "Failed")
 
 
 def _waits(pod: Pod) -> bool:

@@ -16,7 +16,8 @@ from orch.api.meta import LabelSelector, LabelSelectorRequirement, Object, Objec
 from orch.errors import Cause
 
 ANNOTATIONS_MAX_BYTES = 256 * 1024
-SYSTEM_FINALIZERS = frozenset({"orphan", "foregroundDeletion"})
+ORPHAN_FINALIZER, FOREGROUND_FINALIZER = "orphan", "foregroundDeletion"
+SYSTEM_FINALIZERS = frozenset({ORPHAN_FINALIZER, FOREGROUND_FINALIZER})
 
 NameProblem = Callable[[str], str]
 

@@ -7,9 +7,8 @@ from datetime import datetime
 
 from controlplane.apiserver.tables.columns import AGE, NAME, NONE, Cell, Column, Printer, age, created, wide
 from orch.api.pod.spec import Pod
-from orch.api.pod.status import ContainerStateTerminated, ContainerStatus
+from orch.api.pod.status import ContainerStateTerminated, ContainerStatus, is_finished
 
-TERMINAL_PHASES = ("Succeeded", "Failed")
 NODE_LOST = "NodeLost"
 
 
@@ -119,7 +118,7 @@ def _deletion_reason(pod: Pod) -> str:
         return ""
     if pod.status.reason == NODE_LOST:
         return "Unknown"
-    return "" if pod.status.phase in TERMINAL_PHASES else "Terminating"
+    return "" if is_finished(pod.status) else "Terminating"
 
 
 def _sidecars(pod: Pod) -> frozenset[str]:

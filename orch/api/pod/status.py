@@ -112,6 +112,9 @@ class PodResourceClaimStatus(ApiStruct):
     resource_claim_name: str | None = None
 
 
+TERMINAL_PHASES = ("Succeeded", "Failed")
+
+
 class PodStatus(ApiStruct):
     conditions: Annotated[tuple[PodCondition, ...] | None, merge_list("type")] = None
     container_statuses: tuple[ContainerStatus, ...] | None = None
@@ -133,3 +136,8 @@ class PodStatus(ApiStruct):
         tuple[PodResourceClaimStatus, ...] | None, merge_list("name", retain_keys=True)
     ] = None
     start_time: Time | None = None
+
+
+def is_finished(status: PodStatus) -> bool:
+    """No container of the pod runs or will run again."""
+    return status.phase in TERMINAL_PHASES

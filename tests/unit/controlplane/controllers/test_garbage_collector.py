@@ -7,12 +7,13 @@ import pytest
 from msgspec.structs import replace
 
 from controlplane.controllers.actions import Delete, Patch, Reference
-from controlplane.controllers.garbage_collector import FOREGROUND, ORPHAN, Item, Owner, OwnerState, reconcile
+from controlplane.controllers.garbage_collector import Item, Owner, OwnerState, reconcile
 from orch.api.codec import StructCodec
 from orch.api.configmap import ConfigMap
 from orch.api.kind import Kind
 from orch.api.kinds import CONFIGMAPS, DEPLOYMENTS, PODS, REPLICASETS
 from orch.api.meta import DeleteOptions, Object, OwnerReference
+from orch.api.metadata import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from tests.builders import deleting, deployment, meta, pod, replica_set
 from tests.sim.virtual_loop import virtual
 from tests.world import World, world
@@ -59,7 +60,7 @@ def test_an_absent_owner_beside_a_living_one_is_only_forgotten() -> None:
     [
         pytest.param([], None, "Background", id="a leaf"),
         pytest.param([item(pod("child"))], None, "Foreground", id="with dependents"),
-        pytest.param([item(pod("child"))], (ORPHAN,), "Orphan", id="its own finalizer wins"),
+        pytest.param([item(pod("child"))], (ORPHAN_FINALIZER,), "Orphan", id="its own finalizer wins"),
     ],
 )
 def test_a_waiting_owner_takes_its_dependents_along(
@@ -72,18 +73,18 @@ def test_a_waiting_owner_takes_its_dependents_along(
 
 
 def test_a_foreground_deletion_waits_for_blocking_dependents_only() -> None:
-    subject = deleting(replica_set("rs", finalizers=(FOREGROUND,)))
+    subject = deleting(replica_set("rs", finalizers=(FOREGROUND_FINALIZER,)))
     blocking = item(pod("child", owner=subject))
     assert reconcile(item(subject, REPLICASETS), [], [blocking]).actions == ()
     reference = replace((blocking.obj.metadata.owner_references or ())[0], block_owner_deletion=False)
     lax = replace(blocking.obj, metadata=replace(blocking.obj.metadata, owner_references=(reference,)))
     (free,) = reconcile(item(subject, REPLICASETS), [], [item(lax)]).actions
     assert isinstance(free, Patch)
-    assert free.patch["metadata"]["$deleteFromPrimitiveList/finalizers"] == [FOREGROUND]
+    assert free.patch["metadata"]["$deleteFromPrimitiveList/finalizers"] == [FOREGROUND_FINALIZER]
 
 
 def test_an_orphaning_owner_gives_up_its_dependents_first() -> None:
-    subject = deleting(replica_set("rs", finalizers=(ORPHAN,)))
+    subject = deleting(replica_set("rs", finalizers=(ORPHAN_FINALIZER,)))
     (release,) = reconcile(item(subject, REPLICASETS), [], [item(pod("child", owner=subject))]).actions
     assert isinstance(release, Patch)
     assert release.name == "child"
