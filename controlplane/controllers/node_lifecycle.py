@@ -91,7 +91,10 @@ def evict_at(pod: Pod, taints: Sequence[Taint], deadlines_from: datetime) -> dat
 class Disruption:
     """Whether most nodes are lost at once; the fault then lies between them and the control plane.
 
-    Remembers the end of it: nodes come back one by one, and the last of them must not pay for being the last.
+    Remembers the end of it: nodes come back one by one, and the last of them must not pay for being the last. That is
+    the one state that a decision of this controller changes beside the caches: a Ready condition tells how long a node
+    has been as it is, not that others were lost with it. A restart forgets it and counts from its own start, so that
+    no pod goes sooner.
     """
 
     def __init__(self, started_at: datetime) -> None:
