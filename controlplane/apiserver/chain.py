@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from controlplane.apiserver.admission.plugin import Admission, Operation, Request
 from controlplane.apiserver.authz import selector_refusal
 from controlplane.registry import failures
@@ -270,24 +272,31 @@ class Chain:
     async def _bind(
         self, context: RequestContext, namespace: str, name: str, body: Mapping[str, Any], options: WriteOptions
     ) -> None:
-        binding = StructCodec(Binding).decode_lenient(body).obj
+        binding = _decoded(context, Binding, body, options)
         now = self._clock.now()
         await self._write(context, PODS, namespace, name, lambda pod: bound(pod, binding, now), options, BINDING)
 
     async def _evict(
         self, context: RequestContext, namespace: str, name: str, body: Mapping[str, Any], options: WriteOptions
     ) -> None:
-        eviction = StructCodec(Eviction).decode_lenient(body).obj
+        eviction = _decoded(context, Eviction, body, options)
         if eviction.metadata.name not in ("", name):
             raise BadRequest("name in URL does not match name in Eviction object")
         asked = eviction.delete_options or DeleteOptions()
-        dry_run = DeleteOptions(
-            dry_run=("All",) if options.dry_run else asked.dry_run,
-            grace_period_seconds=asked.grace_period_seconds,
-            preconditions=asked.preconditions,
-            propagation_policy=asked.propagation_policy,
-        )
-        await self._delete(context, PODS, namespace, name, dry_run)
+        asked = replace(asked, dry_run=("All",) if options.dry_run else asked.dry_run)
+        await self._delete(context, PODS, namespace, name, asked)
+
+
+def _decoded(context: RequestContext, body_type: type[T], body: Mapping[str, Any], options: WriteOptions) -> T:
+    """Raises BadRequest. Unknown fields are refused (Strict), warned about (Warn) or dropped (Ignore)."""
+    decoded = StructCodec(body_type).decode_lenient(body)
+    if decoded.problems and options.field_validation == "Strict":
+        problems = ", ".join(decoded.problems)
+        raise BadRequest(f"{body_type.__name__} cannot be handled: strict decoding error: {problems}")
+    if options.field_validation == "Warn":
+        for problem in decoded.problems:
+            context.warn(problem)
+    return decoded.obj
 
 
 def _replacement(kind: Kind[Any], obj: Any, subresource: str) -> Callable[[Any], Any]:

@@ -249,3 +249,36 @@ async def test_an_eviction_is_a_delete_with_its_options() -> None:
         assert (await w.admin.get(PODS, "pod", "default")).metadata.deletion_grace_period_seconds == 7
         with pytest.raises(BadRequest):
             await w.admin.create_subresource(PODS, "pod", "default", "eviction", {"metadata": {"name": "other"}})
+
+
+@virtual
+async def test_an_eviction_hands_on_every_option_of_its_delete() -> None:
+    async with world() as w:
+        await bound_pod(w)
+        eviction = {"deleteOptions": {"orphanDependents": True}}
+        await w.admin.create_subresource(PODS, "pod", "default", "eviction", eviction)
+        assert (await w.admin.get(PODS, "pod", "default")).metadata.finalizers == ("orphan",)
+
+
+@pytest.mark.parametrize("validation", ["Strict", "Warn", "Ignore"])
+@pytest.mark.parametrize("subresource", ["binding", "eviction"])
+def test_unknown_fields_of_a_binding_and_an_eviction(subresource: str, validation: str) -> None:
+    @virtual
+    async def scenario() -> None:
+        async with world() as w:
+            await w.admin.create(NODES, new_node("n1"))
+            await w.admin.create(PODS, new_pod())
+            warnings: list[str] = []
+            body = {"target": {"name": "n1"}} if subresource == "binding" else {"metadata": {"name": "pod"}}
+            context, options = w.context(warnings=warnings), WriteOptions(field_validation=validation)
+            write = w.parts.api.create_subresource(
+                context, PODS, "default", "pod", subresource, {**body, "surprise": 1}, options
+            )
+            if validation == "Strict":
+                with pytest.raises(BadRequest, match='unknown field "surprise"'):
+                    await write
+            else:
+                await write
+            assert warnings == (['unknown field "surprise"'] if validation == "Warn" else [])
+
+    scenario()
