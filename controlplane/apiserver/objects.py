@@ -138,7 +138,7 @@ class Objects:
         return await read_body(call.request, self._body_max_bytes)
 
     def _write_options(self, call: Call) -> WriteOptions:
-        return parameters.write_options(call.query, call.request.headers.get("User-Agent", ""))
+        return parameters.write_options(call.query, call.request.method)
 
     def _decode(self, call: Call, body: Body, options: WriteOptions) -> Any:
         return decode_object(

@@ -10,10 +10,13 @@ import msgspec
 
 from controlplane.registry.interface import ListOptions, WatchOptions, WriteOptions
 from orch.api.meta import DeleteOptions
-from orch.errors import BadRequest
+from orch.errors import BadRequest, Cause, Invalid
 
 FIELD_VALIDATIONS = ("Strict", "Warn", "Ignore")
 PARAMETERS_MAX = 1000
+FIELD_MANAGER_MAX_BYTES = 128
+NOT_OLDER_THAN = "NotOlderThan"
+_OPTIONS_OF_METHOD = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 
 
 class Query:
@@ -68,7 +71,8 @@ def list_options(query: Query) -> ListOptions:
 
 
 def watch_options(query: Query, name: str = "") -> WatchOptions:
-    """`name`: the watch was asked for on one object's path; it becomes a field selector."""
+    """`name`: the watch was asked for on one object's path; it becomes a field selector. Raises BadRequest, Invalid."""
+    _check_watch_match(query)
     field_selector = query.text("fieldSelector")
     if name:
         field_selector = f"metadata.name={name}" + (f",{field_selector}" if field_selector else "")
@@ -81,8 +85,32 @@ def watch_options(query: Query, name: str = "") -> WatchOptions:
     )
 
 
-def write_options(query: Query, user_agent: str) -> WriteOptions:
-    """`user_agent`: without a fieldManager its first word names the manager, as in Kubernetes."""
+def _check_watch_match(query: Query) -> None:
+    """As validateWatchOptions of apimachinery: sendInitialEvents (even false) and resourceVersionMatch go together."""
+    match, initial = query.text("resourceVersionMatch"), query.text("sendInitialEvents")
+    why = ""
+    if initial and match != NOT_OLDER_THAN:
+        why = f"Forbidden: sendInitialEvents requires setting resourceVersionMatch to {NOT_OLDER_THAN}"
+    elif match and not initial:
+        why = "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+    elif match and query.text("continue"):
+        why = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+    if why:
+        raise _invalid_option("ListOptions", "resourceVersionMatch", why, "FieldValueForbidden")
+
+
+def _invalid_option(kind: str, field: str, why: str, reason: str) -> Invalid:
+    return Invalid(
+        f'{kind}.meta.k8s.io "" is invalid: {field}: {why}',
+        group="meta.k8s.io",
+        kind=kind,
+        causes=[Cause(reason, why, field)],
+    )
+
+
+def write_options(query: Query, method: str) -> WriteOptions:
+    """Raises BadRequest, Invalid. A fieldManager is checked and no more: no write keeps who managed a field."""
+    _check_field_manager(query.text("fieldManager"), _OPTIONS_OF_METHOD[method])
     validation = query.text("fieldValidation") or "Warn"
     if validation not in FIELD_VALIDATIONS:
         raise BadRequest(
@@ -90,9 +118,18 @@ def write_options(query: Query, user_agent: str) -> WriteOptions:
         )
     return WriteOptions(
         dry_run=bool(dry_run(query.all("dryRun"))),
-        field_manager=query.text("fieldManager") or user_agent.partition("/")[0],
         field_validation=validation,
     )
+
+
+def _check_field_manager(manager: str, kind: str) -> None:
+    """As ValidateFieldManager of apimachinery."""
+    if len(manager.encode()) > FIELD_MANAGER_MAX_BYTES:
+        why = f"Too long: may not be more than {FIELD_MANAGER_MAX_BYTES} bytes"
+        raise _invalid_option(kind, "fieldManager", why, "FieldValueTooLong")
+    if not manager.isprintable():
+        why = f"Invalid value: {manager!r}: should only contain printable characters"
+        raise _invalid_option(kind, "fieldManager", why, "FieldValueInvalid")
 
 
 def dry_run(values: tuple[str, ...]) -> tuple[str, ...]:
