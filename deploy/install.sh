@@ -5,7 +5,16 @@ set -eu
 cd "$(dirname "$0")/.."
 wanted=${1:-run}
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+policy=${POLICY_RC_D:-/usr/sbin/policy-rc.d}
+mark="made by Orch's deploy/install.sh"
+
+# A run that was killed may have left our policy, under which no service of the machine starts any more.
+remove_policy() { if [ "$(id -u)" = 0 ] && grep -qsF "$mark" "$policy"; then rm -f "$policy"; fi; }
+
+cleanup() { rm -f "$log"; remove_policy; }
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 fail() { # what, advice
     last=$(grep -v '^[[:space:]]*$' "$log" | grep -E '^(E:|ERROR|error)' | tail -n 1 || true)
@@ -27,6 +36,7 @@ apt_install() { apt-get install -y --no-install-recommends "$@" >"$log" 2>&1 </d
 # Debian starts the services of new packages and enables them for the next boot. We run etcd and the registry ourselves,
 # so what this installation brings must not run beside them. What was installed before is none of our business.
 install_packages() {
+    remove_policy
     missing=$(missing_packages)
     if [ -z "$missing" ]; then
         echo "system packages: installed already"
@@ -34,10 +44,8 @@ install_packages() {
     fi
     [ "$(id -u)" = 0 ] || { echo "install: system packages are missing ($(echo $missing)): run as root" >&2; exit 1; }
     export DEBIAN_FRONTEND=noninteractive
-    policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
-        trap 'rm -f "$log" "$policy"' EXIT INT TERM
-        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        printf '#!/bin/sh\n# %s\nexit 101\n' "$mark" > "$policy"
         chmod 755 "$policy"
     fi
     # The package lists are fetched only if the ones that are there do not do.
