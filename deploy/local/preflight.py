@@ -3,6 +3,7 @@
 Each check answers with one line that says what is missing and what to do.
 """
 
+import ctypes
 import os
 import re
 import shutil
@@ -24,9 +25,11 @@ EXECUTABLES = {
     "ip": "iproute2",
     "nsenter": "util-linux",
     "unshare": "util-linux",
-    "skopeo": "skopeo",
+    "buildah": "buildah",
 }
 """Executable -> the Debian package that has it."""
+DEFAULT_SECCOMP_PROFILE = Path("/usr/share/containers/seccomp.json")
+LIBNFTABLES = "libnftables.so.1"
 OWN_EXECUTABLES = ("orch-server", "orch-agent")
 LINK_KINDS = {
     "bridge": "add p0 type bridge",
@@ -48,6 +51,7 @@ def check_machine() -> None:
     for executable, package in EXECUTABLES.items():
         if not shutil.which(executable):
             raise ClusterError(f"{executable} is not installed: 'apt-get install {package}', or 'make up' for all")
+    _check_files()
     for executable in OWN_EXECUTABLES:
         own_executable(executable)
     _check_filesystem("overlay")
@@ -55,6 +59,20 @@ def check_machine() -> None:
     _check_links()
     _check_nftables()
     _check_cgroups()
+
+
+def _check_files() -> None:
+    try:
+        ctypes.CDLL(LIBNFTABLES)
+    except OSError:
+        raise ClusterError(
+            f"{LIBNFTABLES} is not installed: 'apt-get install libnftables1', or 'make up' for all"
+        ) from None
+    if not DEFAULT_SECCOMP_PROFILE.exists():
+        raise ClusterError(
+            f"{DEFAULT_SECCOMP_PROFILE} is missing: 'apt-get install golang-github-containers-common', or 'make up' "
+            "for all"
+        )
 
 
 def own_executable(name: str) -> str:

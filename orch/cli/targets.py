@@ -4,7 +4,7 @@ Pure on top of Discovery. A target without a name means every object of its type
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from orch.cli.discovery import Discovery, Resource
 from orch.cli.failures import CliError, Exit
@@ -41,10 +41,6 @@ def parse_named(words: Sequence[str], discovery: Discovery, default_type: str = 
     if not all(target.name for target in targets):
         raise CliError(f"name the object as well: {words[0]}/NAME", Exit.USAGE)
     return targets
-
-
-def of_object(obj: dict[str, Any], discovery: Discovery) -> Target:
-    return Target(discovery.of_kind(obj["apiVersion"], obj["kind"]), obj["metadata"]["name"])
 
 
 def _slashed(word: str, discovery: Discovery) -> Target:
