@@ -44,8 +44,7 @@ NODE_STATUS_INTERVAL_S = 10.0
 FAILED_SYNC = "FailedSync"
 """As kubelet calls it when its pod worker fails (pkg/kubelet/events)."""
 WORKER_DELAY_MIN_S, WORKER_DELAY_MAX_S = 1.0, 60.0
-ORPHAN_ATTEMPTS_MAX = 5
-ORPHAN_RETRY_DELAY_S = 2.0
+ORPHAN_DELAY_MIN_S, ORPHAN_DELAY_MAX_S = 2.0, 300.0
 STREAMS_MAX = 256
 NETWORK_KINDS = (NODES, SERVICES, ENDPOINTSLICES)
 
@@ -88,6 +87,7 @@ class Agent:
         self._workers: dict[str, PodWorker] = {}
         self._worker_backoff = Backoff[str](WORKER_DELAY_MIN_S, WORKER_DELAY_MAX_S)
         self._group: asyncio.TaskGroup
+        self._orphans: asyncio.Task[None] | None = None
         self._told_node = b""
         self._not_ready = "the node has not received its first snapshot"
 
@@ -209,27 +209,36 @@ class Agent:
     def synced(self) -> None:
         self._not_ready = ""
         self._tell_node()
-        self._group.create_task(self._remove_orphans(), name="orphans")
+        if self._orphans is None or self._orphans.done():
+            self._orphans = self._group.create_task(self._remove_orphans(), name="orphans")
 
     async def _remove_orphans(self) -> None:
         """What an agent that was killed in between has left of pods that are not wanted any more."""
-        held = [s.pod_uid for s in await self._parts.runtime.list_pod_sandboxes()]
-        held += await self._parts.volumes.known()
-        for uid in dict.fromkeys(held):
-            if uid not in self._workers:
-                await self._remove_orphan(uid)
+        backoff = Backoff[str](ORPHAN_DELAY_MIN_S, ORPHAN_DELAY_MAX_S)
+        delay_s = 0.0
+        while not await self._removed_all_orphans(delay_s):
+            delay_s = backoff.next_s("orphans")
 
-    async def _remove_orphan(self, uid: str) -> None:
-        for attempt in range(1, ORPHAN_ATTEMPTS_MAX + 1):
-            try:
-                await self._parts.runtime.stop_pod_sandbox(uid)
-                await self._parts.runtime.remove_pod_sandbox(uid)
-                await self._parts.volumes.remove(uid)
-                log.info("orphan_removed", uid=uid)
-                return
-            except OrchError as error:
-                log.warning("orphan_stays", uid=uid, attempt=attempt, error=str(error))
-                await asyncio.sleep(ORPHAN_RETRY_DELAY_S)
+    async def _removed_all_orphans(self, delay_s: float) -> bool:
+        await asyncio.sleep(delay_s)
+        try:
+            held = [s.pod_uid for s in await self._parts.runtime.list_pod_sandboxes()]
+            held += await self._parts.volumes.known()
+        except (OrchError, OSError) as error:
+            log.warning("orphans_unknown", error=str(error))
+            return False
+        return all([uid in self._workers or await self._removed_orphan(uid) for uid in dict.fromkeys(held)])
+
+    async def _removed_orphan(self, uid: str) -> bool:
+        try:
+            await self._parts.runtime.stop_pod_sandbox(uid)
+            await self._parts.runtime.remove_pod_sandbox(uid)
+            await self._parts.volumes.remove(uid)
+        except (OrchError, OSError) as error:
+            log.warning("orphan_stays", uid=uid, error=str(error))
+            return False
+        log.info("orphan_removed", uid=uid)
+        return True
 
     # What the server is told, and asks.
 

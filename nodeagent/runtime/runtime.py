@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from types import TracebackType
 
 import structlog
@@ -92,25 +92,25 @@ class CrunRuntime:
         self._containers.close()
 
     async def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus:
-        try:
+        with _faults(f"making the sandbox of pod {config.namespace}/{config.name}"):
             return await self._sandboxes.run(config)
-        except OSError as error:
-            raise RuntimeFault(f"making the sandbox of pod {config.namespace}/{config.name}: {error}") from error
 
     async def stop_pod_sandbox(self, pod_uid: str) -> None:
-        kills = map(self._containers.kill, self._containers.of_pod(pod_uid))
-        for outcome in await asyncio.gather(*kills, return_exceptions=True):
-            if outcome is not None:
-                raise outcome
-        await self._sandboxes.stop(pod_uid)
+        with _faults(f"stopping the sandbox of pod {pod_uid}"):
+            kills = map(self._containers.kill, self._containers.of_pod(pod_uid))
+            for outcome in await asyncio.gather(*kills, return_exceptions=True):
+                if outcome is not None:
+                    raise outcome
+            await self._sandboxes.stop(pod_uid)
 
     async def remove_pod_sandbox(self, pod_uid: str) -> None:
         await self.stop_pod_sandbox(pod_uid)
-        for container_id in self._containers.of_pod(pod_uid):
-            await self._containers.remove(container_id)
-        if (cgroup := self._sandboxes.cgroup_of(pod_uid)) is not None:
-            await reap_cgroup(self._cgroups, cgroup)
-        self._sandboxes.remove(pod_uid)
+        with _faults(f"removing the sandbox of pod {pod_uid}"):
+            for container_id in self._containers.of_pod(pod_uid):
+                await self._containers.remove(container_id)
+            if (cgroup := self._sandboxes.cgroup_of(pod_uid)) is not None:
+                await reap_cgroup(self._cgroups, cgroup)
+            self._sandboxes.remove(pod_uid)
 
     async def list_pod_sandboxes(self) -> Sequence[SandboxStatus]:
         return [sandbox.status() for sandbox in self._sandboxes.all()]
@@ -165,6 +165,15 @@ class CrunRuntime:
 
     def exits(self) -> AsyncIterator[ContainerExited]:
         return self._containers.exits()
+
+
+@contextlib.contextmanager
+def _faults(what: str) -> Iterator[None]:
+    """What the kernel or the disk refuses is a RuntimeFault."""
+    try:
+        yield
+    except OSError as error:
+        raise RuntimeFault(f"{what}: {error}") from error
 
 
 def forget_earlier_boot(run_dir: str, boot_id: str) -> None:

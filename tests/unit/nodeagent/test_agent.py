@@ -78,3 +78,33 @@ async def test_a_pod_whose_machine_breaks_harms_no_other(tmp_path: Path, monkeyp
         await settle(lambda: alone.machine.runtime.running("web-uid") == ["app"])
         monkeypatch.setattr(PodMachine, "handle", handle)
         await settle(lambda: alone.machine.runtime.running("bad-uid") == ["app"])
+
+
+async def test_leftovers_that_cannot_be_removed_are_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1. neither can be listed, 2. nor removed 3. another snapshot comes: still one task 4. gone in the end."""
+    monkeypatch.setattr(agent_module, "ORPHAN_DELAY_MIN_S", 0.01)
+    alone = Alone(tmp_path)
+    await alone.machine.volumes.prepare(a_pod(meta={"uid": "orphan-uid"}))
+    failures = {"known": 2, "remove": 2}
+
+    def failing(verb: str) -> Any:
+        original = getattr(alone.machine.volumes, verb)
+
+        async def call(*arguments: Any) -> Any:
+            failures[verb] -= 1
+            if failures[verb] >= 0:
+                raise OSError(5, "Input/output error")
+            return await original(*arguments)
+
+        return call
+
+    for verb in failures:
+        monkeypatch.setattr(alone.machine.volumes, verb, failing(verb))
+    async with running(alone.agent.run()):
+        await settle(lambda: hasattr(alone.agent, "_group"))
+        alone.agent.synced()
+        alone.agent.synced()
+        await settle(lambda: not alone.machine.volumes.prepared)
+    assert failures == {"known": -3, "remove": -1}
