@@ -6,6 +6,8 @@ back is the last to be given out again: peers may still talk to the pod that had
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -15,12 +17,17 @@ _CURSOR = ".last"
 
 
 class PodAddresses:
-    """The first address of `network` is the node's own and the last is the broadcast address; the rest is for pods."""
+    """The first address of `network` is the node's own and the last is the broadcast address; the rest is for pods.
+    Every call raises NetworkFault when the folder cannot be read or written."""
 
     def __init__(self, folder: Path, network: IPv4Network) -> None:
+        self._folder, self._network = folder, network
+        with _faults(folder):
+            self._load()
+
+    def _load(self) -> None:
+        folder = self._folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._network = network
         records = (path for path in folder.iterdir() if not path.name.startswith("."))
         self._by_pod = {path.name: IPv4Address(path.read_text()) for path in records}
         cursor = folder / _CURSOR
@@ -36,14 +43,17 @@ class PodAddresses:
             return held
         offset = self._next_free()
         address = self._network[offset]
-        self._write(_CURSOR, str(offset))
-        self._write(pod_uid, str(address))
+        with _faults(self._folder):
+            self._write(_CURSOR, str(offset))
+            self._write(pod_uid, str(address))
         self._by_pod[pod_uid], self._last = address, offset
         return address
 
     def release(self, pod_uid: str) -> None:
-        if self._by_pod.pop(pod_uid, None) is not None:
-            (self._folder / pod_uid).unlink(missing_ok=True)
+        if pod_uid in self._by_pod:
+            with _faults(self._folder):
+                (self._folder / pod_uid).unlink(missing_ok=True)
+            del self._by_pod[pod_uid]
 
     def _next_free(self) -> int:
         usable = self._network.num_addresses - 2
@@ -59,3 +69,11 @@ class PodAddresses:
         temporary = self._folder / f".{name}.new"
         temporary.write_text(value)
         os.replace(temporary, self._folder / name)
+
+
+@contextmanager
+def _faults(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NetworkFault(f"the record of pod addresses in {folder}: {error}") from error

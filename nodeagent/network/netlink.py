@@ -115,7 +115,10 @@ class Netlink:
         self._sequence += 1
         body = b"".join(parts)
         header = _HEADER.pack(_HEADER.size + len(body), kind, flags | NLM_F_REQUEST, self._sequence, 0)
-        self._socket.send(header + body)
+        try:
+            self._socket.send(header + body)
+        except OSError as error:
+            raise _failed(what, error) from error
         while True:
             for message, sequence in self._receive(what):
                 if sequence != self._sequence:
@@ -132,11 +135,18 @@ class Netlink:
             data = self._socket.recv(RECEIVE_BYTES)
         except TimeoutError as error:
             raise NetlinkError(what, 0, f"the kernel did not answer in {ANSWER_TIMEOUT_S} s") from error
+        except OSError as error:
+            raise _failed(what, error) from error
         position = 0
         while position + _HEADER.size <= len(data):
             length, kind, _, sequence, _ = _HEADER.unpack_from(data, position)
             yield Message(kind, data[position + _HEADER.size : position + length]), sequence
             position += length + 3 & ~3
+
+
+def _failed(what: str, error: OSError) -> NetlinkError:
+    """The socket itself failed, for instance with ENOBUFS."""
+    return NetlinkError(what, error.errno or 0, str(error))
 
 
 def _raise_for(what: str, body: bytes) -> None:

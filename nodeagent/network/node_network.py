@@ -146,7 +146,7 @@ class NodeNetwork:
                     self._applied = given
                     self._on_applied(given)
                 await self._wait()
-            except OrchError as fault:
+            except (OrchError, OSError) as fault:
                 log.warning("network_sync_failed", fault=str(fault), retry_in_s=RETRY_DELAY_S)
                 self._links_changed = True
                 await asyncio.sleep(RETRY_DELAY_S)

@@ -50,3 +50,14 @@ def test_a_new_process_finds_the_addresses_and_goes_on_behind_them(tmp_path: Pat
 
 def test_release_of_an_unknown_pod_is_no_error(addresses: PodAddresses) -> None:
     addresses.release("nobody")
+
+
+def test_a_full_disk_is_a_fault_of_the_network(addresses: PodAddresses, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        with pytest.raises(NetworkFault, match="No space left"):
+            addresses.allocate("a")
+    assert addresses.allocate("a") == IPv4Address("10.244.3.1")

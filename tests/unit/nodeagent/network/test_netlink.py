@@ -3,7 +3,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from nodeagent.network.errors import NetlinkError
-from nodeagent.network.netlink import attribute, attributes, nested, text, u32
+from nodeagent.network.netlink import Netlink, attribute, attributes, nested, text, u32
 from nodeagent.network.pod import host_link_name, pod_mac
 from nodeagent.network.rtnetlink import RtNetlink
 
@@ -41,3 +41,10 @@ def test_names_fit_the_kernel_and_differ() -> None:
 
 def test_a_pods_link_address_follows_from_its_address() -> None:
     assert pod_mac(IPv4Address("10.244.1.5")) == "0a:58:0a:f4:01:05"
+
+
+def test_a_socket_that_fails_is_a_refusal() -> None:
+    node = Netlink()
+    node.close()
+    with pytest.raises(NetlinkError, match=r"look: .*Bad file descriptor"):
+        node.dump("look", 18, b"")
