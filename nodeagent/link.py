@@ -25,7 +25,11 @@ RECONNECT_DELAY_MAX_S = 3.0
 RECONNECT_JITTER = 0.3
 WELCOME_TIMEOUT_S = 15.0
 """The server may first have to fill its caches."""
+SNAPSHOT_TIMEOUT_S = 60.0
+"""From Welcome to the snapshot's end."""
+SEND_TIMEOUT_S = 10.0
 UNANSWERED_MAX_S = 3.0
+WATCH_PERIOD_S = 0.5
 
 
 class LinkLost(OrchError):
@@ -109,12 +113,13 @@ class _Session:
 
     async def run(self) -> None:
         """Raises LinkLost, StaleSnapshot (in groups); returns when the server ends the session."""
-        await self._link.send(node_pb2.AgentMessage(hello=self._node.hello()))
+        await self._send(node_pb2.AgentMessage(hello=self._node.hello()))
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(self._read(), name="link-read")
             others = [
                 group.create_task(self._write(), name="link-write"),
                 group.create_task(self._beat(), name="link-heartbeat"),
+                group.create_task(self._watch(), name="link-watchdog"),
             ]
             await asyncio.wait([reader, *others], return_when=asyncio.FIRST_COMPLETED)
             for task in (reader, *others):
@@ -167,22 +172,39 @@ class _Session:
         while True:
             await self._outbox.wake.wait()
             for message in self._outbox.take():
-                await self._link.send(message)
+                await self._send(message)
 
     async def _beat(self) -> None:
+        await self._welcome.wait()
+        sequence = 0
+        while True:
+            sequence += 1
+            await self._send(node_pb2.AgentMessage(heartbeat=node_pb2.Heartbeat(sequence=sequence)))
+            await asyncio.sleep(self._heartbeat_interval_s)
+
+    async def _watch(self) -> None:
+        """Sends nothing, so that no write that is stuck keeps it from seeing the server's silence. Raises LinkLost."""
         try:
             async with asyncio.timeout(WELCOME_TIMEOUT_S):
                 await self._welcome.wait()
         except TimeoutError as error:
             raise LinkLost(f"the server did not answer Hello in {WELCOME_TIMEOUT_S:.0f} s") from error
         loop = asyncio.get_running_loop()
-        sequence = 0
+        welcome_at = loop.time()
         while True:
             if loop.time() - self._heard_at > UNANSWERED_MAX_S:
                 raise LinkLost(f"the server left heartbeats unanswered for {UNANSWERED_MAX_S:.0f} s")
-            sequence += 1
-            await self._link.send(node_pb2.AgentMessage(heartbeat=node_pb2.Heartbeat(sequence=sequence)))
-            await asyncio.sleep(self._heartbeat_interval_s)
+            if not self._synced.is_set() and loop.time() - welcome_at > SNAPSHOT_TIMEOUT_S:
+                raise LinkLost(f"the server did not end its snapshot in {SNAPSHOT_TIMEOUT_S:.0f} s")
+            await asyncio.sleep(WATCH_PERIOD_S)
+
+    async def _send(self, message: node_pb2.AgentMessage) -> None:
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self._link.send(message)
+        except TimeoutError as error:
+            what = message.WhichOneof("message")
+            raise LinkLost(f"the connection did not take a {what} message in {SEND_TIMEOUT_S:.0f} s") from error
 
 
 def _messages(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:

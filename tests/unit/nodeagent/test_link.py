@@ -25,10 +25,14 @@ class MemoryLink:
 
     def __init__(self) -> None:
         self.told: list[node_pb2.AgentMessage] = []
+        self.stuck_on: tuple[str, ...] = ()
+        """Messages whose writing never ends."""
         self.inbox: asyncio.Queue[node_pb2.ServerMessage | None] = asyncio.Queue()
 
     async def send(self, message: node_pb2.AgentMessage) -> None:
         self.told.append(message)
+        if message.WhichOneof("message") in self.stuck_on:
+            await asyncio.Event().wait()
 
     async def __aiter__(self) -> AsyncIterator[node_pb2.ServerMessage]:
         while (message := await self.inbox.get()) is not None:
@@ -60,6 +64,7 @@ class World:
         self.desired.load()
         self.outbox = Outbox("node-1", self.desired, SystemClock())
         self.links: list[MemoryLink] = []
+        self.stuck_on: tuple[str, ...] = ()
         self.changes: list[Change] = []
         self.syncs = 0
         self.link = Link(self.dial, self, self.desired, self.outbox, SeededIds(1))
@@ -67,6 +72,7 @@ class World:
     @asynccontextmanager
     async def dial(self) -> AsyncIterator[ServerLink]:
         self.links.append(MemoryLink())
+        self.links[-1].stuck_on = self.stuck_on
         yield self.links[-1]  # type: ignore[misc]
 
     def hello(self) -> node_pb2.Hello:
@@ -156,4 +162,27 @@ async def test_a_server_that_does_not_welcome_is_left(world: World, monkeypatch:
 async def test_a_session_that_the_server_ends_is_dialled_again(world: World) -> None:
     async with connected(world) as link:
         link.inbox.put_nowait(None)
+        await settle(lambda: len(world.links) >= 2)
+
+
+@pytest.mark.parametrize(
+    ("stuck_on", "limit"),
+    [("hello", "SEND_TIMEOUT_S"), ("heartbeat", "SEND_TIMEOUT_S"), ("heartbeat", "UNANSWERED_MAX_S")],
+)
+async def test_a_write_that_is_stuck_ends_the_session(
+    world: World, monkeypatch: pytest.MonkeyPatch, stuck_on: str, limit: str
+) -> None:
+    monkeypatch.setattr(link_module, "WATCH_PERIOD_S", 0.02)
+    monkeypatch.setattr(link_module, limit, 0.05)
+    world.stuck_on = (stuck_on,)
+    async with connected(world) as link:
+        link.welcome()
+        await settle(lambda: len(world.links) >= 2)
+
+
+async def test_a_snapshot_without_end_ends_the_session(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "WATCH_PERIOD_S", 0.02)
+    monkeypatch.setattr(link_module, "SNAPSHOT_TIMEOUT_S", 0.05)
+    async with connected(world) as link:
+        link.welcome()
         await settle(lambda: len(world.links) >= 2)
