@@ -146,6 +146,7 @@ class _NodeParts:
         inherited = options.inherited
         await network.start(_dns_sockets(inherited.dns_udp, inherited.dns_tcp))
         images = self._images()
+        await _collect_garbage(images)
         async with self._runtime(network, images) as runtime, asyncio.TaskGroup() as group:
             prober = Prober(runtime, group, self._clock, self._ids)
             agent = self._agent(runtime, images, prober, network, certificate, resolv_conf)
@@ -259,7 +260,15 @@ class _NodeParts:
         """Of the node's share, by its cgroup; of the machine, when the node has all of it."""
         if not self._options.memory:
             return memory_available_bytes()
-        return self._machine.memory_bytes - self._cgroups.memory_usage_bytes(self._options.cgroup_root)
+        return self._machine.memory_bytes - self._cgroups.working_set_bytes(self._options.cgroup_root)
+
+
+async def _collect_garbage(images: NodeImages) -> None:
+    """A disk that refuses costs space, not the node."""
+    try:
+        await images.collect_garbage()
+    except OSError as error:
+        log.warning("image_garbage_stays", error=str(error))
 
 
 def _dns_sockets(udp: int, tcp: int) -> DnsSockets:

@@ -73,6 +73,10 @@ class NodeImages:
     async def remove(self, reference: str) -> None:
         """Raises oci.InvalidReference, ImageInUse."""
         self._store.remove(reference)
+        await self.collect_garbage()
+
+    async def collect_garbage(self) -> None:
+        """Also what interrupted pulls of an earlier agent left."""
         doomed = self._store.collect_garbage()
         await asyncio.get_running_loop().run_in_executor(None, _delete, doomed)
 

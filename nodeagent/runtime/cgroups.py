@@ -154,6 +154,15 @@ class Cgroups:
             return _number(os.path.join(self._unified, path, "memory.current"))
         return _number(os.path.join(self._v1["memory"], path, "memory.usage_in_bytes"))
 
+    def working_set_bytes(self, path: str) -> int:
+        """Without page cache that the kernel can take back at once, as kubelet's eviction counts (cAdvisor)."""
+        if self.is_v2:
+            file, key = os.path.join(self._unified, path, "memory.stat"), "inactive_file"
+        else:
+            file, key = os.path.join(self._v1["memory"], path, "memory.stat"), "total_inactive_file"
+        reclaimable = next((int(value) for name, value in _pairs(file) if name == key), 0)
+        return max(self.memory_usage_bytes(path) - reclaimable, 0)
+
     def processes(self, path: str) -> set[int]:
         """Pids in the cgroup and below it."""
         return {

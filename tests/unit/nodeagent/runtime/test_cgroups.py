@@ -132,3 +132,16 @@ def test_a_machine_without_the_controllers_is_refused(tmp_path: Path) -> None:
         Cgroups(Layout(v1=(("memory", str(tmp_path)),)))
     with pytest.raises(RuntimeFault, match="no cgroup hierarchy for cpu, memory, pids"):
         Cgroups(Layout(unified=str(tmp_path)))
+
+
+def test_page_cache_that_can_be_taken_back_is_no_use_of_memory(tmp_path: Path) -> None:
+    for name, make, folder, usage, stat in (
+        ("v1", on_v1, "memory/pod", "memory.usage_in_bytes", "inactive_file 1\ntotal_inactive_file 700\n"),
+        ("v2", on_v2, "pod", "memory.current", "anon 100\ninactive_file 700\n"),
+    ):
+        (tmp_path / name).mkdir()
+        cgroups = make(tmp_path / name)
+        cgroups.create("pod", Resources())
+        (tmp_path / name / folder / usage).write_text("1000\n")
+        (tmp_path / name / folder / "memory.stat").write_text(stat)
+        assert cgroups.working_set_bytes("pod") == 300
