@@ -6,6 +6,7 @@ supervisor, which it notices by the end of a pipe; so a node never has two agent
 
 import errno
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -100,6 +101,8 @@ class Supervisor:
         self._backoff = Backoff[str](RESTART_DELAY_MIN_S, RESTART_DELAY_MAX_S)
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping = False
+        self._told_to_stop, self._tell_to_stop = os.pipe()
+        """Wakes the wait before a restart: a sleep goes on after a signal."""
 
     def run(self) -> int:
         """Until told to stop by SIGTERM or SIGINT, or the agent says that it cannot be started; the exit code."""
@@ -119,6 +122,8 @@ class Supervisor:
     def _run_once(self, inherited: Inherited) -> int:
         descriptors = (inherited.dns_udp, inherited.dns_tcp, inherited.alive)
         self._child = subprocess.Popen(self._command(inherited), pass_fds=descriptors)
+        if self._stopping:  # the signal came before there was a child to pass it on to
+            self._child.terminate()
         return self._child.wait()
 
     def _wait(self, code: int, lived_s: float) -> None:
@@ -126,10 +131,11 @@ class Supervisor:
             self._backoff.forget("agent")
         delay_s = self._backoff.next_s("agent")
         log.warning("agent_died", exit_code=code, lived_s=round(lived_s, 1), restart_in_s=delay_s)
-        time.sleep(delay_s)
+        select.select([self._told_to_stop], [], [], delay_s)
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True
+        os.write(self._tell_to_stop, b"x")
         if self._child is not None and self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
 

@@ -21,14 +21,26 @@ starts = Path(sys.argv[1])
 starts.write_text(starts.read_text() + "x")
 if sys.argv[2] == "refuse":
     sys.exit(78)
+if sys.argv[2] == "die":
+    sys.exit(1)
 if sys.argv[2] == "crash" and len(starts.read_text()) < 3:
     sys.exit(1)
 time.sleep(60)
 """
 SUPERVISOR = """
-import sys
+import os, signal, subprocess, sys
+from nodeagent import supervisor
 from nodeagent.supervisor import Supervisor
 script, starts, mode, port = sys.argv[1:]
+if mode == "die":
+    supervisor.RESTART_DELAY_MIN_S = 60.0
+    supervisor.RESTART_DELAY_MAX_S = 60.0
+class Popen(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+if mode == "early":
+    subprocess.Popen = Popen
 command = lambda inherited: [sys.executable, script, starts, mode, inherited.argument()]
 sys.exit(Supervisor(command, "127.0.0.1", int(port)).run())
 """
@@ -87,6 +99,18 @@ def test_told_to_stop_it_ends_with_the_agent(starts: Path, port: int) -> None:
     until_started(starts, 1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(WAIT_S) == 0
+
+
+def test_told_to_stop_while_it_waits_to_restart_it_ends_at_once(starts: Path, port: int) -> None:
+    process = supervise(starts, "die", port)
+    until_started(starts, 1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(WAIT_S) == 0
+
+
+def test_told_to_stop_while_the_agent_is_being_started_it_ends_too(starts: Path, port: int) -> None:
+    assert supervise(starts, "early", port).wait(WAIT_S) == 0
 
 
 def test_an_agent_that_cannot_be_started_is_not_started_again(starts: Path, port: int) -> None:
