@@ -8,7 +8,6 @@ one line. Following waits for the file to change by inotify, never by polling.
 import asyncio
 import ctypes
 import os
-import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from pathlib import Path
 from orch.errors import OrchError
 
 CHUNK_BYTES = 64 * 1024
-_IN_MODIFY, _IN_CREATE, _IN_MOVED_TO, _IN_MOVE_SELF = 0x2, 0x100, 0x80, 0x800
+_IN_MODIFY, _IN_CREATE, _IN_MOVED_TO = 0x2, 0x100, 0x80
 _IN_NONBLOCK, _IN_CLOEXEC = 0o4000, 0o2000000
-_EVENT_HEADER = struct.Struct("iIII")
 
 
 class NoLog(OrchError):
@@ -217,7 +215,10 @@ class _FolderWatch:
         self._descriptor = self._libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
         mask = _IN_MODIFY | _IN_CREATE | _IN_MOVED_TO
         if self._descriptor < 0 or self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), mask) < 0:
-            raise OSError(ctypes.get_errno(), f"inotify on {folder}")
+            errno = ctypes.get_errno()
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+            raise OSError(errno, f"inotify on {folder}")
         self._changed = asyncio.Event()
 
     def __enter__(self) -> "_FolderWatch":

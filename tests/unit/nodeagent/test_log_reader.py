@@ -1,11 +1,12 @@
 """Container logs: the CRI format, its options, rotation and following."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
-from nodeagent.log_reader import Entry, LogOptions, NoLog, attempts, parse_entry, read_log
+from nodeagent.log_reader import Entry, LogOptions, NoLog, _FolderWatch, attempts, parse_entry, read_log
 
 
 def line(second: int, text: str, stream: str = "stdout", tag: str = "F") -> str:
@@ -92,3 +93,11 @@ async def test_following_ends_with_what_the_container_said_last(tmp_path: Path) 
     write(tmp_path, "0.log", line(0, "a"))
     chunks = read_log(tmp_path, 0, LogOptions(), follow=True, running=lambda: False)
     assert [chunk async for chunk in chunks] == [b"a\n"]
+
+
+def test_a_folder_that_cannot_be_watched_keeps_no_descriptor(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(OSError, match="inotify"):
+            _FolderWatch(tmp_path / "gone")
+    assert len(os.listdir("/proc/self/fd")) == before
