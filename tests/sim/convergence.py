@@ -76,7 +76,9 @@ def _of_pods(informers: Informers, machines: Sequence[SimMachine]) -> Iterator[s
 
 def _of_service(informers: Informers, service: Service) -> Iterator[str]:
     namespace, name = service.metadata.namespace, service.metadata.name
-    selector = from_labels(service.spec.selector or {})
+    if not service.spec.selector:
+        return  # Nobody makes endpoints of pods for it: the API's and the cluster DNS's.
+    selector = from_labels(service.spec.selector)
     pods = [pod for pod in informers.of(PODS).by_namespace(namespace) if selector.matches(pod.metadata.labels)]
     expected = sorted(_address(pod) for pod in pods if is_ready(pod))
     slices = [
