@@ -30,6 +30,12 @@ OPTIONS = (
 READ_AHEAD_FRAMES = 16
 BROKEN = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 """What grpc.aio raises when a call that was used is over."""
+REFUSALS = (
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.INVALID_ARGUMENT,
+)
+"""Answers to Join that stay the same however often it is asked."""
 _make_stub: Any = node_pb2_grpc.NodePlaneStub
 
 
@@ -54,24 +60,24 @@ async def join(target: str, ca_pem: bytes, node: str, token: str, csr_pem: bytes
         try:
             answer: node_pb2.JoinResponse = await _make_stub(channel).Join(request, timeout=JOIN_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise LinkLost(f"joining through {target}: {error.details()}") from error
-            raise JoinRefused(f"{target} refused to let node {node!r} join: {error.details()}") from error
+            if error.code() in REFUSALS:
+                raise JoinRefused(f"{target} refused to let node {node!r} join: {error.details()}") from error
+            raise LinkLost(f"joining through {target}: {error.details()}") from error
     return answer.certificate_pem
 
 
 class GrpcDialer:
-    """Makes sessions with the server at `target` (address:port)."""
+    """Makes sessions with the server at `target` (address:port). A new `certificate` counts from the next one on."""
 
     def __init__(self, target: str, certificate: NodeCertificate) -> None:
-        self._target, self._certificate = target, certificate
+        self._target, self.certificate = target, certificate
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator["_GrpcLink"]:
         credentials = grpc.ssl_channel_credentials(
-            root_certificates=self._certificate.ca_pem,
-            private_key=self._certificate.key_pem,
-            certificate_chain=self._certificate.certificate_pem,
+            root_certificates=self.certificate.ca_pem,
+            private_key=self.certificate.key_pem,
+            certificate_chain=self.certificate.certificate_pem,
         )
         async with grpc.aio.secure_channel(self._target, credentials, options=OPTIONS) as channel:
             stub = _make_stub(channel)

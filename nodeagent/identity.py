@@ -4,6 +4,7 @@ The key never leaves the node; what is sent is a signing request.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import structlog
 
 from nodeagent.grpc_link import JoinRefused, NodeCertificate, join
 from nodeagent.link import LinkLost
+from orch.errors import OrchError
 from orch.kit.backoff import Backoff
 from orch.kit.clock import Clock
 from orch.kit.files import write_atomic
@@ -19,6 +21,7 @@ from orch.pki import is_current, new_csr
 log = structlog.get_logger(__name__)
 
 RENEW_BEFORE = timedelta(days=30)
+RENEWAL_CHECK_PERIOD_S = 24 * 60 * 60.0
 JOIN_DELAY_MIN_S = 0.2
 JOIN_DELAY_MAX_S = 10.0
 NODE_USER_PREFIX = "system:node:"
@@ -49,6 +52,18 @@ async def ensure_certificate(
         return known
     log.info("node_joined", node=node)
     return _save(folder, NodeCertificate(ca_pem, certificate_pem, key_pem))
+
+
+async def keep_renewed(
+    ensure: Callable[[], Awaitable[NodeCertificate]], renewed: Callable[[NodeCertificate], None]
+) -> None:
+    """Calls `ensure` once a day, until cancelled; a failure waits for the next day, the node goes on."""
+    while True:
+        await asyncio.sleep(RENEWAL_CHECK_PERIOD_S)
+        try:
+            renewed(await ensure())
+        except (OrchError, OSError) as error:
+            log.error("certificate_not_renewed", error=str(error), next_try_in_s=RENEWAL_CHECK_PERIOD_S)
 
 
 def _load(folder: Path, ca_pem: bytes) -> NodeCertificate | None:

@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -21,7 +22,7 @@ from nodeagent.agent import Agent
 from nodeagent.container_config import NodeFacts
 from nodeagent.desired_state import DesiredState
 from nodeagent.grpc_link import GrpcDialer, JoinRefused, NodeCertificate
-from nodeagent.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE, ensure_certificate
+from nodeagent.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE, ensure_certificate, keep_renewed
 from nodeagent.images.manifest import this_platform
 from nodeagent.images.registry import RegistryAccess
 from nodeagent.images.service import NodeImages
@@ -140,7 +141,7 @@ class _NodeParts:
     async def run(self) -> None:
         options = self._options
         self._limit_node()
-        certificate = await self._certificate()
+        dialer = GrpcDialer(options.server, await self._certificate())
         resolv_conf = read_resolv_conf(RESOLV_CONF)
         network = self._network(resolv_conf)
         inherited = options.inherited
@@ -149,8 +150,10 @@ class _NodeParts:
         await _collect_garbage(images)
         async with self._runtime(network, images) as runtime, asyncio.TaskGroup() as group:
             prober = Prober(runtime, group, self._clock, self._ids)
-            agent = self._agent(runtime, images, prober, network, certificate, resolv_conf)
+            agent = self._agent(runtime, images, prober, network, dialer, resolv_conf)
             group.create_task(_supervisor_ends(inherited.alive))
+            renewal = partial(keep_renewed, self._certificate, partial(setattr, dialer, "certificate"))
+            group.create_task(forever("certificate", renewal))
             group.create_task(forever("network", network.run))
             group.create_task(forever("agent", agent.run))
 
@@ -216,7 +219,7 @@ class _NodeParts:
         images: NodeImages,
         prober: Prober,
         network: NodeNetwork,
-        certificate: NodeCertificate,
+        dialer: GrpcDialer,
         resolv_conf: ResolvConf,
     ) -> Agent:
         options = self._options
@@ -236,7 +239,7 @@ class _NodeParts:
             node_name=options.node_name,
             boot_id=self._machine.boot_id,
             version=VERSION,
-            dial=GrpcDialer(options.server, certificate),
+            dial=dialer,
             desired=self._desired,
             outbox=self._outbox,
             parts=parts,
