@@ -27,6 +27,7 @@ from nodeagent.images.manifest import this_platform
 from nodeagent.images.registry import RegistryAccess
 from nodeagent.images.service import NodeImages
 from nodeagent.images.store import ImageStore
+from nodeagent.log_rotation import LogRotation
 from nodeagent.network.dns.resolv_conf import ResolvConf, read_resolv_conf
 from nodeagent.network.dns.server import DnsSockets
 from nodeagent.network.node_links import NodeNetworkConfig
@@ -154,6 +155,7 @@ class _NodeParts:
             group.create_task(_supervisor_ends(inherited.alive))
             renewal = partial(keep_renewed, self._certificate, partial(setattr, dialer, "certificate"))
             group.create_task(forever("certificate", renewal))
+            group.create_task(forever("log-rotation", LogRotation(runtime, self._clock).run))
             group.create_task(forever("network", network.run))
             group.create_task(forever("agent", agent.run))
 
