@@ -64,6 +64,7 @@ class RunSettings:
 
     state_dir: Path
     bind: tuple[str, ...]
+    advertise_address: str
     port: int
     node_port: int
     etcd: tuple[str, ...]
@@ -172,6 +173,8 @@ def _registry_settings(settings: RunSettings, files: ServerFiles) -> RegistrySet
         service_cidr=settings.service_cidr,
         node_port_low=settings.node_port_low,
         node_port_high=settings.node_port_high,
+        api_address=settings.advertise_address,
+        api_port=settings.port,
         transformers={("", "secrets"): AesGcm((files.encryption_key,), os.urandom)},
     )
 
@@ -228,6 +231,7 @@ def _run_settings(args: argparse.Namespace) -> RunSettings:
     return RunSettings(
         state_dir=args.state_dir,
         bind=tuple(args.bind.split(",")),
+        advertise_address=args.advertise_address,
         port=args.port,
         node_port=args.node_port,
         etcd=tuple(args.etcd.split(",")),
@@ -252,6 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run API server, scheduler, controllers and nodeplane")
     run.add_argument("--state-dir", type=Path, required=True)
     run.add_argument("--bind", default="127.0.0.1", help="addresses to listen on, comma-separated")
+    run.add_argument("--advertise-address", default="", help="where pods reach the API; empty: they do not")
     run.add_argument("--port", type=int, default=6443, help="of the API")
     run.add_argument("--node-port", type=int, default=6444, help="of node sessions; nodes join on the next one")
     run.add_argument("--etcd", default="https://127.0.0.1:2379", help="endpoints, comma-separated")

@@ -79,6 +79,7 @@ def server(spec: ClusterSpec) -> Part:
         own_executable("orch-server"), "run",
         "--state-dir", str(spec.paths.server),
         "--bind", f"{LOOPBACK},{spec.gateway}",
+        "--advertise-address", spec.gateway,
         "--port", str(spec.ports.api),
         "--node-port", str(spec.ports.node),
         "--etcd", f"https://{LOOPBACK}:{spec.ports.etcd}",

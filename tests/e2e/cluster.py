@@ -40,7 +40,12 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"PATH": os.environ["PATH"], "HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "KUBECONFIG": str(self.kubeconfig),
+            "ORCH_IMAGE_STORE": str(self.home / "images"),
+        }
 
     @property
     def kubeconfig(self) -> Path:

@@ -38,6 +38,7 @@ def test_environment_and_configuration_reach_the_container(cluster: Cluster) -> 
     assert environment["TOKEN"] == "s3cret"
     assert environment["CPUS"] == "250"
     assert environment["EXPANDED"] == f"a-{node}"
+    assert (environment["KUBERNETES_SERVICE_HOST"], environment["KUBERNETES_SERVICE_PORT"]) == ("10.96.0.1", "443")
     assert cluster.exec("envy", "cat", "/config/color") == "blue"
     assert cluster.exec("envy", "cat", "/secret/token") == "s3cret"
     cluster.orch("delete", "pod/envy", "configmap/settings", "secret/keys")
