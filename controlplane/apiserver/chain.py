@@ -97,7 +97,11 @@ class Chain:
         from_now = options.send_initial_events or options.resource_version in ("", "0")
         after = None if from_now else parse_revision(options.resource_version)
         async with self._cache.watch(
-            kind, selection, after=after, bookmarks=options.bookmarks, mark_initial=options.send_initial_events
+            kind,
+            selection,
+            after=after,
+            bookmarks=options.bookmarks,
+            mark_initial=options.send_initial_events and options.bookmarks,
         ) as events:
             yield events
 

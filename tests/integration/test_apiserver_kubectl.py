@@ -106,7 +106,11 @@ async def test_tables_by_name_selector_and_namespace(running: RunningServer, kub
     assert header == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE", "CONTAINERS", "IMAGES", "SELECTOR"]
     assert (line[0], line[1], line[5:]) == ("web", "0/2", ["app", "app:1", "app=web"])
     out = await kubectl.run(running.kubeconfig, "get", "svc", "-A", "--no-headers")
-    assert out.split()[:3] == ["default", "web", "NodePort"]
+    assert [row.split()[:3] for row in out.splitlines()] == [
+        ["default", "kubernetes", "ClusterIP"],
+        ["default", "web", "NodePort"],
+        ["kube-system", "kube-dns", "ClusterIP"],
+    ]
     out = await kubectl.run(running.kubeconfig, "get", "ns", "--sort-by=.metadata.name", "--no-headers")
     assert out.split()[:2] == ["default", "Active"]
     out = await kubectl.run(running.kubeconfig, "get", "pods", "nothing", check=False)
