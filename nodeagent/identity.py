@@ -12,6 +12,7 @@ import structlog
 
 from nodeagent.grpc_link import JoinRefused, NodeCertificate, join
 from nodeagent.link import LinkLost
+from orch.api.identities import NODE_USER_PREFIX, NODES_GROUP
 from orch.errors import OrchError
 from orch.kit.backoff import Backoff
 from orch.kit.clock import Clock
@@ -24,8 +25,6 @@ RENEW_BEFORE = timedelta(days=30)
 RENEWAL_CHECK_PERIOD_S = 24 * 60 * 60.0
 JOIN_DELAY_MIN_S = 0.2
 JOIN_DELAY_MAX_S = 10.0
-NODE_USER_PREFIX = "system:node:"
-NODES_GROUP = "system:nodes"
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.crt", "node.crt", "node.key"
 
 

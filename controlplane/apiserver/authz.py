@@ -8,12 +8,12 @@ asking for health and version.
 from collections.abc import Callable
 
 from controlplane.registry.interface import RequestContext, User
-from controlplane.registry.pod import NODEPLANE_USER, NODES_GROUP
+from controlplane.registry.pod import NODEPLANE_USER
+from orch.api.identities import NODE_USER_PREFIX, NODES_GROUP
 from orch.api.selectors import parse_field_selector
 
 MASTERS_GROUP = "system:masters"
 SYSTEM_USERS = ("system:kube-scheduler", "system:kube-controller-manager", NODEPLANE_USER)
-NODE_USER_PREFIX = "system:node:"
 OWN_NODE_REQUESTS = (("get", ""), ("get", "status"), ("patch", "status"))
 OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
 

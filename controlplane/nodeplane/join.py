@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from orch.api.identities import NODE_USER_PREFIX, NODES_GROUP
 from orch.errors import BadRequest, Unauthorized
 from orch.kit.clock import Clock
 from orch.pki import InvalidRequest, KeyPair, sign_csr
 
 log = structlog.get_logger(__name__)
 
-NODE_USER_PREFIX = "system:node:"
-NODES_GROUP = "system:nodes"
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 
 

@@ -15,14 +15,13 @@ from controlplane.nodeplane.node_set import revision_of
 from orch.api.kinds import PODS
 from orch.api.meta import DeleteOptions, Preconditions
 from orch.api.pod.spec import Pod
-from orch.api.pod.status import PodStatus
+from orch.api.pod.status import TERMINAL_PHASES, PodStatus
 from orch.client.client import Client, PatchType
 from orch.client.informer import Informer
 from orch.errors import Conflict, NotFound
 
 log = structlog.get_logger(__name__)
 
-TERMINAL_PHASES = ("Succeeded", "Failed")
 AGENT_FIELDS = (
     "phase", "message", "reason", "hostIP", "hostIPs", "podIP", "podIPs", "startTime", "containerStatuses",
     "initContainerStatuses", "ephemeralContainerStatuses", "observedGeneration",

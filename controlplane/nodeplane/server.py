@@ -13,9 +13,10 @@ import grpc
 import grpc.aio
 import structlog
 
-from controlplane.nodeplane.join import NODE_USER_PREFIX, Joiner
+from controlplane.nodeplane.join import Joiner
 from controlplane.nodeplane.nodeplane import NodePlane
 from controlplane.nodeplane.session import LinkClosed
+from orch.api.identities import NODE_USER_PREFIX
 from orch.errors import (
     ApiError,
     BadRequest,

@@ -12,15 +12,14 @@ from controlplane.registry import content, failures
 from controlplane.registry.strategy import Strategy
 from orch.api.kind import Kind
 from orch.api.meta import DeleteOptions, Object, ObjectMeta, Preconditions
+from orch.api.metadata import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
 from orch.errors import BadRequest
 from orch.kit.clock import whole_seconds
 
 T = TypeVar("T", bound=Object)
 
-ORPHAN = "orphan"
-FOREGROUND = "foregroundDeletion"
-_COLLECTOR_FINALIZERS = (ORPHAN, FOREGROUND)
-_FINALIZER_OF_POLICY = {"Orphan": ORPHAN, "Foreground": FOREGROUND, "Background": ""}
+_COLLECTOR_FINALIZERS = (ORPHAN_FINALIZER, FOREGROUND_FINALIZER)
+_FINALIZER_OF_POLICY = {"Orphan": ORPHAN_FINALIZER, "Foreground": FOREGROUND_FINALIZER, "Background": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def _finalizers_after(metadata: ObjectMeta, options: DeleteOptions) -> tuple[str
 
 def _wanted_finalizer(options: DeleteOptions) -> str | None:
     if options.orphan_dependents is not None:
-        return ORPHAN if options.orphan_dependents else ""
+        return ORPHAN_FINALIZER if options.orphan_dependents else ""
     return None if options.propagation_policy is None else _FINALIZER_OF_POLICY[options.propagation_policy]
 
 

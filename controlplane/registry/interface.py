@@ -78,7 +78,6 @@ class WatchOptions:
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     dry_run: bool = False
-    field_manager: str = ""
     field_validation: str = "Warn"
     """Strict, Warn or Ignore: what an unknown field in a body or patch gets."""
 

@@ -6,9 +6,8 @@ The namespace controller empties spec.finalizers through the finalize subresourc
 from msgspec.structs import replace
 
 from controlplane.registry.strategy import Strategy
-from orch.api.namespace import Namespace, NamespaceSpec, NamespaceStatus
+from orch.api.namespace import FINALIZER, Namespace, NamespaceSpec, NamespaceStatus
 
-CONTENT_FINALIZER = "kubernetes"
 ACTIVE = "Active"
 TERMINATING = "Terminating"
 
@@ -20,8 +19,8 @@ class NamespaceStrategy(Strategy[Namespace]):
 
     def prepare_create(self, obj: Namespace) -> Namespace:
         finalizers = obj.spec.finalizers or ()
-        if CONTENT_FINALIZER not in finalizers:
-            finalizers = (*finalizers, CONTENT_FINALIZER)
+        if FINALIZER not in finalizers:
+            finalizers = (*finalizers, FINALIZER)
         return replace(obj, spec=NamespaceSpec(finalizers=finalizers), status=NamespaceStatus(phase=ACTIVE))
 
     def prepare_update(self, new: Namespace, old: Namespace) -> Namespace:

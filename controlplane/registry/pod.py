@@ -16,17 +16,16 @@ from controlplane.registry import content, failures
 from controlplane.registry.interface import User
 from controlplane.registry.strategy import Strategy
 from orch.api import quantity
+from orch.api.identities import NODES_GROUP
 from orch.api.kind import Kind
 from orch.api.kinds import PODS
 from orch.api.pod.container import Container
 from orch.api.pod.spec import Pod, PodSpec
-from orch.api.pod.status import PodCondition, PodStatus
+from orch.api.pod.status import TERMINAL_PHASES, PodCondition, PodStatus
 from orch.api.subresources import Binding
 from orch.kit.clock import whole_seconds
 
-NODES_GROUP = "system:nodes"
 NODEPLANE_USER = "system:orch-nodeplane"
-TERMINAL_PHASES = ("Succeeded", "Failed")
 UNCONFIRMED_GRACE_MIN_S = 1
 DEFAULT_GRACE_S = 30
 _QOS_RESOURCES = ("cpu", "memory")
