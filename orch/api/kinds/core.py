@@ -1,24 +1,12 @@
-"""The kinds that Orch serves, each declared once: names, scope, subresources, types, defaults, validation.
-
-`builtin_kinds()` gives a fresh table; a server may register more kinds in it while it runs.
-"""
+"""The kinds of the core group (v1)."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from orch.api.codec import StructCodec, UntypedCodec, UntypedObject
+from orch.api.codec import StructCodec
 from orch.api.configmap import ConfigMap, validate_configmap, validate_configmap_update
-from orch.api.deployment import Deployment, deployment_defaults, validate_deployment, validate_deployment_update
 from orch.api.endpoints import Endpoints, endpoints_defaults, validate_endpoints
-from orch.api.endpointslice import (
-    EndpointSlice,
-    endpointslice_defaults,
-    validate_endpointslice,
-    validate_endpointslice_update,
-)
 from orch.api.event import Event, event_defaults, validate_event
-from orch.api.kind import Kind, KindTable
-from orch.api.lease import Lease, validate_lease
+from orch.api.kind import Kind
 from orch.api.metadata import object_validator, validate_metadata_update
 from orch.api.namespace import Namespace, namespace_defaults, validate_namespace
 from orch.api.node import Node, node_defaults, validate_node, validate_node_update
@@ -26,7 +14,6 @@ from orch.api.pod.defaults import pod_defaults
 from orch.api.pod.spec import Pod
 from orch.api.pod.update_rules import validate_pod_update
 from orch.api.pod.validation import validate_pod
-from orch.api.replicaset import ReplicaSet, replicaset_defaults, validate_replicaset, validate_replicaset_update
 from orch.api.secret import Secret, secret_defaults, validate_secret, validate_secret_update
 from orch.api.service import Service, service_defaults
 from orch.api.service_rules import validate_service, validate_service_update
@@ -180,18 +167,6 @@ ENDPOINTS: Kind[Endpoints] = Kind(
     short_names=("ep",),
 )
 
-ENDPOINTSLICES: Kind[EndpointSlice] = Kind(
-    group="discovery.k8s.io",
-    version="v1",
-    kind="EndpointSlice",
-    plural="endpointslices",
-    singular="endpointslice",
-    codec=StructCodec(EndpointSlice),
-    set_defaults=endpointslice_defaults,
-    validate=validate_endpointslice,
-    validate_update=validate_endpointslice_update,
-)
-
 EVENTS: Kind[Event] = Kind(
     group="",
     version="v1",
@@ -205,79 +180,3 @@ EVENTS: Kind[Event] = Kind(
     short_names=("ev",),
     fields=_EVENT_FIELDS,
 )
-
-LEASES: Kind[Lease] = Kind(
-    group="coordination.k8s.io",
-    version="v1",
-    kind="Lease",
-    plural="leases",
-    singular="lease",
-    codec=StructCodec(Lease),
-    validate=validate_lease,
-    validate_update=validate_metadata_update,
-)
-
-REPLICASETS: Kind[ReplicaSet] = Kind(
-    group="apps",
-    version="v1",
-    kind="ReplicaSet",
-    plural="replicasets",
-    singular="replicaset",
-    codec=StructCodec(ReplicaSet),
-    set_defaults=replicaset_defaults,
-    validate=validate_replicaset,
-    validate_update=validate_replicaset_update,
-    short_names=("rs",),
-    categories=("all",),
-    subresources=frozenset({"status", "scale"}),
-    fields={"status.replicas": lambda replica_set: str(replica_set.status.replicas)},
-)
-
-DEPLOYMENTS: Kind[Deployment] = Kind(
-    group="apps",
-    version="v1",
-    kind="Deployment",
-    plural="deployments",
-    singular="deployment",
-    codec=StructCodec(Deployment),
-    set_defaults=deployment_defaults,
-    validate=validate_deployment,
-    validate_update=validate_deployment_update,
-    short_names=("deploy",),
-    categories=("all",),
-    subresources=frozenset({"status", "scale"}),
-)
-
-ALL_KINDS: tuple[Kind[Any], ...] = (
-    PODS, NODES, NAMESPACES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, SERVICES, ENDPOINTS, ENDPOINTSLICES, EVENTS, LEASES,
-    REPLICASETS, DEPLOYMENTS,
-)  # fmt: skip
-
-
-def builtin_kinds() -> KindTable:
-    """A new table of all kinds."""
-    return KindTable(ALL_KINDS)
-
-
-def untyped_kind(
-    group: str,
-    version: str,
-    kind: str,
-    plural: str,
-    *,
-    namespaced: bool = True,
-    subresources: frozenset[str] = frozenset(),
-) -> Kind[UntypedObject]:
-    """A kind without types, to be registered at run time: its metadata is checked, all else is stored as it comes."""
-    return Kind(
-        group=group,
-        version=version,
-        kind=kind,
-        plural=plural,
-        singular=kind.lower(),
-        codec=UntypedCodec(f"{group}/{version}" if group else version, kind),
-        namespaced=namespaced,
-        subresources=subresources,
-        validate=object_validator(namespaced=namespaced),
-        validate_update=validate_metadata_update,
-    )

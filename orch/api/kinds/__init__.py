@@ -1,0 +1,78 @@
+"""The kinds that Orch serves, each declared once, in the file of its API group: names, scope, types, rules.
+
+`builtin_kinds()` gives a fresh table; a server may register more kinds in it while it runs.
+"""
+
+from typing import Any
+
+from orch.api.codec import UntypedCodec, UntypedObject
+from orch.api.kind import Kind, KindTable
+from orch.api.kinds.apps import DEPLOYMENTS, REPLICASETS
+from orch.api.kinds.coordination import LEASES
+from orch.api.kinds.core import (
+    CONFIGMAPS,
+    ENDPOINTS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICEACCOUNTS,
+    SERVICES,
+)
+from orch.api.kinds.discovery import ENDPOINTSLICES
+from orch.api.metadata import object_validator, validate_metadata_update
+
+ALL_KINDS: tuple[Kind[Any], ...] = (
+    PODS, NODES, NAMESPACES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, SERVICES, ENDPOINTS, ENDPOINTSLICES, EVENTS, LEASES,
+    REPLICASETS, DEPLOYMENTS,
+)  # fmt: skip
+
+
+def builtin_kinds() -> KindTable:
+    """A new table of all kinds."""
+    return KindTable(ALL_KINDS)
+
+
+def untyped_kind(
+    group: str,
+    version: str,
+    kind: str,
+    plural: str,
+    *,
+    namespaced: bool = True,
+    subresources: frozenset[str] = frozenset(),
+) -> Kind[UntypedObject]:
+    """A kind without types, to be registered at run time: its metadata is checked, all else is stored as it comes."""
+    return Kind(
+        group=group,
+        version=version,
+        kind=kind,
+        plural=plural,
+        singular=kind.lower(),
+        codec=UntypedCodec(f"{group}/{version}" if group else version, kind),
+        namespaced=namespaced,
+        subresources=subresources,
+        validate=object_validator(namespaced=namespaced),
+        validate_update=validate_metadata_update,
+    )
+
+
+__all__ = [
+    "ALL_KINDS",
+    "CONFIGMAPS",
+    "DEPLOYMENTS",
+    "ENDPOINTS",
+    "ENDPOINTSLICES",
+    "EVENTS",
+    "LEASES",
+    "NAMESPACES",
+    "NODES",
+    "PODS",
+    "REPLICASETS",
+    "SECRETS",
+    "SERVICEACCOUNTS",
+    "SERVICES",
+    "builtin_kinds",
+    "untyped_kind",
+]
