@@ -53,6 +53,8 @@ _STATUS_OF: tuple[tuple[type[ApiError], grpc.StatusCode], ...] = (
     (Conflict, grpc.StatusCode.ABORTED),
     (ServiceUnavailable, grpc.StatusCode.UNAVAILABLE),
 )
+_RPC_ENDED = (grpc.aio.BaseError, grpc.RpcError, asyncio.InvalidStateError)
+"""What gRPC raises for reading from, or writing to, an RPC that is over."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _add_servicer: Any = node_pb2_grpc.add_NodePlaneServicer_to_server
@@ -131,11 +133,17 @@ class _GrpcCall:
         self._context = context
 
     async def read(self) -> node_pb2.StreamFrame | None:
-        frame = await self._context.read()
+        try:
+            frame = await self._context.read()
+        except _RPC_ENDED:
+            return None
         return None if frame is grpc.aio.EOF else frame
 
     async def write(self, frame: node_pb2.StreamFrame) -> None:
-        await self._context.write(frame)
+        try:
+            await self._context.write(frame)
+        except _RPC_ENDED as error:
+            raise ConnectionResetError("the node's agent ended the stream") from error
 
 
 class _SessionServicer(node_pb2_grpc.NodePlaneServicer):
@@ -153,6 +161,12 @@ class _SessionServicer(node_pb2_grpc.NodePlaneServicer):
         await self._stream(context)
 
     async def Logs(self, request_iterator: Any, context: Context) -> None:
+        await self._stream(context)
+
+    async def Attach(self, request_iterator: Any, context: Context) -> None:
+        await self._stream(context)
+
+    async def PortForward(self, request_iterator: Any, context: Context) -> None:
         await self._stream(context)
 
     async def _stream(self, context: Context) -> None:
