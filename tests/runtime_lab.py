@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nodeagent.images.manifest import this_platform
 from nodeagent.images.service import NodeImages
@@ -85,7 +86,7 @@ class RuntimeLab:
         shutil.rmtree(folder)
         return image
 
-    def runtime(self, **changes: str) -> CrunRuntime:
+    def runtime(self, **changes: Any) -> CrunRuntime:
         return CrunRuntime(
             run_dir=self.run_dir,
             state_dir=self.state_dir,
@@ -132,7 +133,7 @@ class RuntimeLab:
         marks = (f"{self.run_dir}/", self.cgroup_root)
         processes = [f"process {pid}: {command}" for pid, command in _commands() if any(m in command for m in marks)]
         mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        folders = [f"{self.run_dir}/{name}" for name in ("sandboxes", "containers", "crun", "exec")]
+        folders = [f"{self.run_dir}/{name}" for name in ("sandboxes", "containers", "crun", "runc", "exec")]
         files = [str(path) for folder in (*folders, f"{self.state_dir}/containers") for path in _entries(folder)]
         pods = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{self.cgroup_root}/**/pod*")]
         logs = [str(path) for path in _entries(f"{self.state_dir}/logs")]

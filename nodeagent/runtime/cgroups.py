@@ -12,13 +12,12 @@ import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nodeagent.runtime.interface import Resources, RuntimeFault
+from nodeagent.runtime.interface import UNLIMITED, MemoryInUse, Resources, RuntimeFault
 
 LIMITING_CONTROLLERS = ("cpu", "memory", "pids")
 """Needed. On v1 these are the hierarchies in which pods have a cgroup; the OCI runtime makes its own in the others."""
 V2_CONTROLLERS = ("cpu", "memory", "pids", "io", "cpuset")
 SHARES_MIN, SHARES_MAX = 2, 262_144
-UNLIMITED = -1
 KILL_ROUNDS_MAX = 100
 """A fork bomb can outrun one pass over cgroup.procs, not a hundred: pids limits bound it."""
 
@@ -77,7 +76,7 @@ def v1_settings(resources: Resources) -> list[tuple[str, str, str]]:
     wanted = [
         ("memory", "memory.memsw.limit_in_bytes", limit),
         ("memory", "memory.limit_in_bytes", limit),
-        ("memory", "memory.soft_limit_in_bytes", resources.memory_request_bytes),
+        ("memory", "memory.soft_limit_in_bytes", soft_limit(resources)),
         ("cpu", "cpu.shares", resources.cpu_shares),
         ("cpu", "cpu.cfs_period_us", period),
         ("cpu", "cpu.cfs_quota_us", resources.cpu_quota_us),
@@ -87,19 +86,27 @@ def v1_settings(resources: Resources) -> list[tuple[str, str, str]]:
 
 
 def v2_settings(resources: Resources) -> list[tuple[str, str]]:
-    """(file, value) to write."""
-    settings = []
+    """(file, value) to write; memory first, as on v1."""
+    wanted = [
+        ("memory.min", resources.memory_min_bytes),
+        ("memory.low", resources.memory_request_bytes),
+        ("memory.high", resources.memory_high_bytes),
+        ("memory.swap.max", None if resources.memory_limit_bytes is None else 0),
+        ("memory.max", resources.memory_limit_bytes),
+        ("pids.max", resources.pids_limit),
+    ]
+    settings = [(file, _or_max(value)) for file, value in wanted if value is not None]
     if resources.cpu_shares is not None:
         settings.append(("cpu.weight", str(weight(resources.cpu_shares))))
     if resources.cpu_quota_us is not None:
         settings.append(("cpu.max", f"{_or_max(resources.cpu_quota_us)} {resources.cpu_period_us}"))
-    if resources.memory_request_bytes is not None:
-        settings.append(("memory.low", str(resources.memory_request_bytes)))
-    if resources.memory_limit_bytes is not None:
-        settings += [("memory.swap.max", "0"), ("memory.max", _or_max(resources.memory_limit_bytes))]
-    if resources.pids_limit is not None:
-        settings.append(("pids.max", _or_max(resources.pids_limit)))
     return settings
+
+
+def soft_limit(resources: Resources) -> int | None:
+    """v1 has one promise where v2 has two."""
+    promises = [p for p in (resources.memory_request_bytes, resources.memory_min_bytes) if p is not None]
+    return max(promises, default=None)
 
 
 def _or_max(value: int) -> str:
@@ -123,7 +130,7 @@ class Cgroups:
         self.apply(path, resources)
 
     def apply(self, path: str, resources: Resources) -> None:
-        """Sets limits of a live cgroup. Raises RuntimeFault when memory would be shrunk below what is in use; then
+        """Sets limits of a live cgroup. Raises MemoryInUse when memory would be shrunk below what is in use; then
         nothing has changed."""
         self._refuse_below_use(path, resources.memory_limit_bytes)
         try:
@@ -133,7 +140,8 @@ class Cgroups:
             else:
                 self._apply_v1(path, resources)
         except OSError as error:
-            raise RuntimeFault(f"setting {error.filename}: {error.strerror}") from error
+            refused = MemoryInUse if error.errno == errno.EBUSY else RuntimeFault
+            raise refused(f"setting {error.filename}: {error.strerror}") from error
 
     def join(self, path: str, pid: int) -> None:
         """Moves a process into the cgroup, which is made when missing."""
@@ -162,6 +170,21 @@ class Cgroups:
             file, key = os.path.join(self._v1["memory"], path, "memory.stat"), "total_inactive_file"
         reclaimable = next((int(value) for name, value in _pairs(file) if name == key), 0)
         return max(self.memory_usage_bytes(path) - reclaimable, 0)
+
+    def text(self, controller: str, path: str, name: str) -> str:
+        """One of the cgroup's files; empty when it is not there. On v2 any controller's name will do."""
+        root = self._unified if self.is_v2 else self._v1.get(controller, "")
+        return "\n".join(_lines(os.path.join(root, path, name))) if root else ""
+
+    def number(self, controller: str, path: str, name: str) -> int:
+        """Zero for `max` and for what is not there."""
+        text = self.text(controller, path, name)
+        return int(text) if text and text != "max" else 0
+
+    def pairs(self, controller: str, path: str, name: str) -> dict[str, int]:
+        """A file of `key number` lines."""
+        pairs = (line.partition(" ") for line in self.text(controller, path, name).splitlines())
+        return {key: int(value) for key, _, value in pairs}
 
     def processes(self, path: str) -> set[int]:
         """Pids in the cgroup and below it."""
@@ -211,12 +234,14 @@ class Cgroups:
             self._write(os.path.join(self._v1[controller], path, file), value)
 
     def _refuse_below_use(self, path: str, limit: int | None) -> None:
-        """On v2 the kernel would kill instead of refusing."""
-        if limit is None or limit == UNLIMITED:
+        """On v2 the kernel would kill instead of refusing. As on v1 it first gives back what it can do without."""
+        if not self.is_v2 or limit is None or limit == UNLIMITED:
             return
-        usage = self.memory_usage_bytes(path)
-        if self.is_v2 and usage > limit:
-            raise RuntimeFault(f"memory limit {limit} of {path} is below the {usage} bytes in use")
+        if (excess := self.memory_usage_bytes(path) - limit) > 0:
+            with contextlib.suppress(OSError):  # it gave back less, or it is too old to be asked (before 5.19)
+                self._write(os.path.join(self._unified, path, "memory.reclaim"), str(excess))
+        if (usage := self.memory_usage_bytes(path)) > limit:
+            raise MemoryInUse(f"memory limit {limit} of {path} is below the {usage} bytes in use")
 
     def _make(self, root: str, path: str) -> None:
         if not self.is_v2:

@@ -20,8 +20,9 @@ from nodeagent.runtime.process import ENVIRONMENT, readable, start
 
 CREATE_TIMEOUT_S = 30
 SYNC_BYTES_MAX = 64 * 1024
-REOPEN_LOG = b"2 0 0\n"
-"""What the control fifo takes for "reopen the log"."""
+REOPEN_LOG = "2 0 0"
+RESIZE_TERMINAL = "1 {rows} {columns}"
+"""What the control fifo takes, a line each."""
 PID_FILE, CONTAINER_PID_FILE, OUTPUT_FILE, CONTROL_FIFO = "conmon.pid", "pid", "conmon.log", "ctl"
 
 
@@ -34,6 +35,7 @@ class Monitored:
     log_path: str
     tty: bool
     stdin: bool
+    stdin_once: bool
 
     @property
     def exit_file(self) -> str:
@@ -72,7 +74,12 @@ async def create(binary: str, runtime: OciRuntime, container: Monitored) -> int:
 
 
 def _launch(binary: str, runtime: OciRuntime, container: Monitored, write_end: int) -> "subprocess.Popen[bytes]":
-    flags = (*(["--terminal"] if container.tty else ()), *(["--stdin"] if container.stdin else ()))
+    wanted = {
+        "--terminal": container.tty,
+        "--stdin": container.stdin,
+        "--leave-stdin-open": container.stdin and not container.stdin_once,
+    }
+    flags = [flag for flag, given in wanted.items() if given]
     argv = [
         binary, "--cid", container.container_id, "--cuuid", container.container_id, "--name", container.container_id,
         "--runtime", runtime.binary, "--runtime-arg", "--root", "--runtime-arg", runtime.root,
@@ -140,14 +147,23 @@ async def kill_monitor(container: Monitored) -> None:
 
 def reopen_log(container: Monitored) -> None:
     """After its log was renamed: what comes now goes into a new file. Raises RuntimeFault."""
+    _tell(container, REOPEN_LOG)
+
+
+def resize_terminal(container: Monitored, columns: int, rows: int) -> None:
+    """Raises RuntimeFault."""
+    _tell(container, RESIZE_TERMINAL.format(rows=rows, columns=columns))
+
+
+def _tell(container: Monitored, line: str) -> None:
     try:
         control = os.open(os.path.join(container.directory, CONTROL_FIFO), os.O_WRONLY | os.O_NONBLOCK)
         try:
-            os.write(control, REOPEN_LOG)
+            os.write(control, f"{line}\n".encode())
         finally:
             os.close(control)
     except OSError as error:
-        raise RuntimeFault(f"reopening the log of {container.container_id}: {error.strerror}") from error
+        raise RuntimeFault(f"telling the monitor of {container.container_id}: {error.strerror}") from error
 
 
 def read_pid(path: str) -> int | None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 
+from nodeagent.runtime import overlay
 from nodeagent.runtime.conmon import CONTAINER_PID_FILE, Monitored, read_pid
 from nodeagent.runtime.crun import OciRuntime
 from nodeagent.runtime.interface import ContainerConfig, ContainerState, ContainerStatus
@@ -32,13 +33,14 @@ KILLED_EXIT_CODE = 128 + signal.SIGKILL
 
 
 class Record(msgspec.Struct, frozen=True):
-    """`cgroup` is relative to the hierarchies' roots; `log_path` is absolute."""
+    """`cgroup` is relative to the hierarchies' roots; `log_path` is absolute; `handler` names the OCI runtime."""
 
     config: ContainerConfig
     cgroup: str
     log_path: str
     stop_signal: int
     created_at: datetime
+    handler: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,18 @@ class Container:
         return os.path.join(self.folder, ROOT)
 
     @property
+    def upper(self) -> str:
+        """What it wrote into its root."""
+        return os.path.join(self.writable, overlay.UPPER)
+
+    @property
     def spec_path(self) -> str:
         return os.path.join(self.folder, SPEC)
 
     @property
     def monitored(self) -> Monitored:
         config = self.record.config
-        return Monitored(self.id, self.folder, self.record.log_path, config.tty, config.stdin)
+        return Monitored(self.id, self.folder, self.record.log_path, config.tty, config.stdin, config.stdin_once)
 
     def spec(self) -> dict[str, Any]:
         """The content of config.json."""

@@ -21,7 +21,7 @@ import structlog
 from nodeagent.runtime import capabilities, conmon, container, host, oci_spec, orphans, overlay, syscalls, users
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.container import CREATED, LOST, STARTED, Container, Record
-from nodeagent.runtime.crun import OciRuntime
+from nodeagent.runtime.crun import OciRuntimes
 from nodeagent.runtime.interface import (
     ContainerConfig,
     ContainerExited,
@@ -69,7 +69,7 @@ class Containers:
         writable_folder: str,
         cgroups: Cgroups,
         images: ImageService,
-        oci: OciRuntime,
+        oci: OciRuntimes,
         seccomp: SeccompFilters,
         conmon_binary: str,
         clock: Clock,
@@ -123,6 +123,13 @@ class Containers:
         while True:
             yield await self._exits.get()
 
+    async def ended(self, identity: str) -> int:
+        """Its exit code, once it has ended. Raises NoSuchContainer."""
+        known = self._existing(identity)
+        await known.ended.wait()
+        assert known.status is not None
+        return known.status.exit_code
+
     async def create(self, config: ContainerConfig, sandbox: Sandbox) -> str:
         """Raises RuntimeFault; then nothing of it is left."""
         identity = container_id(config.pod_uid, config.name, config.attempt)
@@ -146,13 +153,14 @@ class Containers:
     async def start(self, identity: str) -> None:
         known = self._existing(identity)
         found = known.container
-        if known.ended.is_set() or (found.has(STARTED) and not self._oci.waits_for_start(identity)):
+        oci = self._oci.named(found.record.handler)
+        if known.ended.is_set() or (found.has(STARTED) and not oci.waits_for_start(identity)):
             return
         found.mark(STARTED, self._clock.now())
         try:
-            await self._oci.start(identity)
+            await oci.start(identity)
         except RuntimeFault:
-            if self._oci.waits_for_start(identity):
+            if oci.waits_for_start(identity):
                 raise
             # else another `start`, begun by an agent that was killed since, was faster
         self._refresh(known)
@@ -188,10 +196,9 @@ class Containers:
     def update(self, identity: str, resources: Resources) -> None:
         """Limits that are None stay as they are. Raises RuntimeFault, NoSuchContainer."""
         known = self._existing(identity)
-        self._cgroups.apply(known.container.record.cgroup, resources)
         record = known.container.record
-        changed = {f: v for f in Resources.__slots__ if (v := getattr(resources, f)) is not None}
-        config = replace(record.config, resources=replace(record.config.resources, **changed))
+        self._cgroups.apply(record.cgroup, resources)
+        config = replace(record.config, resources=record.config.resources.updated(resources))
         known.container = replace(known.container, record=msgspec.structs.replace(record, config=config))
         known.container.save()
 
@@ -208,7 +215,12 @@ class Containers:
         """Makes the folder and writes the record: from here on a crash leaves something that is known."""
         log_path = os.path.join(sandbox.config.log_directory, config.log_path) if config.log_path else os.devnull
         record = Record(
-            config, f"{sandbox.cgroup}/{identity}", log_path, _stop_signal(image.config.stop_signal), self._clock.now()
+            config,
+            f"{sandbox.cgroup}/{identity}",
+            log_path,
+            _stop_signal(image.config.stop_signal),
+            self._clock.now(),
+            sandbox.config.runtime_handler,
         )
         made = Container(identity, os.path.join(self._folder, identity), self._writable(identity), record)
         os.makedirs(made.root, mode=0o711, exist_ok=True)
@@ -216,15 +228,15 @@ class Containers:
         return made
 
     async def _create(self, made: Container, sandbox: Sandbox, image: Image) -> None:
-        config = made.record.config
+        config, oci = made.record.config, self._oci.named(made.record.handler)
         if made.record.log_path != os.devnull:
             os.makedirs(os.path.dirname(made.record.log_path), mode=0o755, exist_ok=True)
         overlay.mount_root(made.root, image.layer_paths, made.writable)
         granted = capabilities.granted(config.security, self._capabilities)
-        seccomp = self._seccomp.for_container(config.security, granted)
+        seccomp = self._seccomp.for_container(config.security, granted, compiled=oci.takes_compiled_filters)
         self._write_spec(made, sandbox, image, granted, seccomp)
-        await conmon.create(self._conmon, self._oci, made.monitored)
-        self._seccomp.keep(seccomp, self._oci.compiled_filter(made.id))
+        await conmon.create(self._conmon, oci, made.monitored)
+        self._seccomp.keep(seccomp, oci.compiled_filter(made.id))
         made.mark(CREATED, self._clock.now())
 
     def _write_spec(
@@ -265,8 +277,9 @@ class Containers:
         self._exits.put_nowait(ContainerExited(found.record.config.pod_uid, found.id))
 
     def _refresh(self, known: _Known) -> None:
-        oom_kills = self._cgroups.oom_kills(known.container.record.cgroup)
-        known.status = container.status(known.container, self._oci, oom_kills)
+        record = known.container.record
+        oom_kills = self._cgroups.oom_kills(record.cgroup)
+        known.status = container.status(known.container, self._oci.named(record.handler), oom_kills)
 
     async def _destroy(self, known: _Known) -> None:
         """Every trace, whatever was made of it. The record goes last."""
@@ -276,7 +289,7 @@ class Containers:
             await orphans.end_commands(found.id)
         await conmon.kill_monitor(found.monitored)
         await reap_cgroup(self._cgroups, found.record.cgroup)
-        await self._oci.delete(found.id)
+        await self._oci.named(found.record.handler).delete(found.id)
         self._cgroups.remove(found.record.cgroup)
         while syscalls.unmount(found.root):
             pass

@@ -4,6 +4,7 @@
 """
 
 import os
+from collections.abc import Mapping
 
 from nodeagent.runtime.interface import RuntimeFault
 from nodeagent.runtime.process import run
@@ -12,6 +13,24 @@ COMMAND_TIMEOUT_S = 30
 START_FIFO = "exec.fifo"
 """Both runtimes keep it in the state folder from create until start: the container's init waits on it."""
 COMPILED_FILTER = "seccomp.bpf"
+HANDLERS = {"crun": "/usr/bin/crun", "runc": "/usr/bin/runc"}
+"""RuntimeClass handler -> binary."""
+DEFAULT_HANDLER = "crun"
+
+
+class OciRuntimes:
+    """The node's handlers. Each has a state folder of its own below `run_dir`."""
+
+    def __init__(self, binaries: Mapping[str, str], default: str, run_dir: str) -> None:
+        self._handlers = {name: OciRuntime(binary, os.path.join(run_dir, name)) for name, binary in binaries.items()}
+        self._default = default
+
+    def named(self, handler: str) -> "OciRuntime":
+        """Empty: the default. Raises RuntimeFault."""
+        if (found := self._handlers.get(handler or self._default)) is None:
+            known = ", ".join(sorted(self._handlers))
+            raise RuntimeFault(f"this node has no runtime handler {handler!r}; it has {known}")
+        return found
 
 
 class OciRuntime:

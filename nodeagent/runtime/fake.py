@@ -11,15 +11,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from nodeagent.runtime.fake_streams import FakeAttach, FakeExec, FakePort, FakeTerminal
 from nodeagent.runtime.interface import (
     ContainerConfig,
     ContainerExited,
     ContainerState,
+    ContainerStats,
     ContainerStatus,
+    ContainerStorage,
+    DiskUsage,
     ExecResult,
+    ExecSession,
     Image,
     ImageConfig,
+    MemoryInUse,
+    NetworkUsage,
     NoSuchContainer,
+    PodStats,
+    PortConnection,
+    PortRefused,
     PullFailed,
     RegistryAuth,
     Resources,
@@ -27,11 +37,13 @@ from nodeagent.runtime.interface import (
     SandboxConfig,
     SandboxState,
     SandboxStatus,
+    Usage,
 )
 from orch import oci
 from orch.kit.clock import Clock
 
 SIGTERM_EXIT, SIGKILL_EXIT = 143, 137
+HANDLERS = ("", "crun", "runc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,8 @@ class Program:
     says: tuple[str, ...] = ()
     """Lines on its stdout, at its start."""
     oom_killed: bool = False
+    ports: tuple[int, ...] = ()
+    """It gives back what it gets on these."""
 
 
 @dataclass(slots=True)
@@ -55,6 +69,8 @@ class _Container:
     program: Program
     ending: asyncio.TimerHandle | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    exit_code: list[int] = field(default_factory=list)
+    terminal: FakeTerminal = field(default_factory=FakeTerminal)
 
 
 class FakeRuntime:
@@ -80,6 +96,10 @@ class FakeRuntime:
         """(verb, pod uid or container id) of every verb that changes something."""
         self.faults: dict[str, RuntimeFault] = {}
         """Verb -> what it raises until the entry is taken out."""
+        self.usages: dict[str, Usage] = {}
+        """Container id, pod uid or `node` -> what it uses; nothing unless it stands here."""
+        self.storage: dict[str, tuple[DiskUsage, DiskUsage]] = {}
+        """Container id -> its writable layer and its logs."""
 
     def running(self, pod_uid: str) -> list[str]:
         """Names of the pod's containers that run now."""
@@ -102,6 +122,8 @@ class FakeRuntime:
 
     async def run_pod_sandbox(self, config: SandboxConfig) -> SandboxStatus:
         await self._verb("run_pod_sandbox", config.pod_uid, self._sandbox_s)
+        if config.runtime_handler not in HANDLERS:
+            raise RuntimeFault(f"this node has no runtime handler {config.runtime_handler!r}")
         known = self._sandboxes.get(config.pod_uid)
         if known is not None and known[1].state is SandboxState.READY:
             return known[1]
@@ -188,7 +210,53 @@ class FakeRuntime:
     async def update_container_resources(self, container_id: str, resources: Resources) -> None:
         await self._verb("update_container_resources", container_id)
         container = self._existing(container_id)
-        container.config = replace(container.config, resources=resources)
+        self._refuse_below_use(container_id, resources)
+        container.config = replace(container.config, resources=container.config.resources.updated(resources))
+
+    async def update_pod_resources(self, pod_uid: str, resources: Resources) -> None:
+        await self._verb("update_pod_resources", pod_uid)
+        if pod_uid not in self._sandboxes:
+            raise NoSuchContainer(f"pod {pod_uid} has no sandbox")
+        self._refuse_below_use(pod_uid, resources)
+        config, status = self._sandboxes[pod_uid]
+        changed = replace(config, resources=config.resources.updated(resources))
+        self._sandboxes[pod_uid] = changed, status
+
+    def _refuse_below_use(self, subject: str, resources: Resources) -> None:
+        used, limit = self._usage(subject).memory_bytes, resources.memory_limit_bytes
+        if limit is not None and 0 <= limit < used:
+            raise MemoryInUse(f"memory limit {limit} of {subject} is below the {used} bytes in use")
+
+    def _usage(self, subject: str) -> Usage:
+        return self.usages.get(subject, Usage())
+
+    async def container_stats(self) -> Sequence[ContainerStats]:
+        now = self._clock.now()
+        return [
+            ContainerStats(
+                c.status.id, c.config.pod_uid, c.config.name, c.config.attempt, now, self._usage(c.status.id)
+            )
+            for c in self._containers.values()
+            if _runs(c)
+        ]
+
+    async def pod_stats(self) -> Sequence[PodStats]:
+        now = self._clock.now()
+        return [
+            PodStats(uid, c.namespace, c.name, now, self._usage(uid), None if c.host_network else NetworkUsage())
+            for uid, (c, status) in self._sandboxes.items()
+            if status.state is SandboxState.READY
+        ]
+
+    async def node_usage(self) -> Usage:
+        return self._usage("node")
+
+    async def container_storage(self) -> Sequence[ContainerStorage]:
+        nothing = DiskUsage(), DiskUsage()
+        return [
+            ContainerStorage(i, c.config.pod_uid, c.config.name, c.config.attempt, *self.storage.get(i, nothing))
+            for i, c in self._containers.items()
+        ]
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout_s: float) -> ExecResult:
         """`false` fails, `sleep` never returns, everything else succeeds and says its arguments."""
@@ -201,10 +269,34 @@ class FakeRuntime:
     @asynccontextmanager
     async def exec(
         self, container_id: str, command: Sequence[str], *, tty: bool, stdin: bool
-    ) -> AsyncIterator["_FakeExec"]:
-        """`cat` gives its input back; `exit N` ends with N; everything else says its arguments."""
+    ) -> AsyncIterator[ExecSession]:
+        """What the command does is FakeExec's."""
         self._running(container_id)
-        yield _FakeExec(tuple(command))
+        yield FakeExec(tuple(command))
+
+    @asynccontextmanager
+    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> AsyncIterator[ExecSession]:
+        """A container with stdin gives its input back."""
+        container = self._running(container_id)
+        if (stdin and not container.config.stdin) or tty != container.config.tty:
+            raise RuntimeFault(f"attach to container {container_id}: it has no such streams")
+        terminal = container.terminal
+        session = FakeAttach(terminal, container.ended, stdin, container.exit_code)
+        terminal.attached.append(session)
+        try:
+            yield session
+        finally:
+            terminal.attached.remove(session)
+            if stdin and container.config.stdin_once:
+                terminal.input_open = False
+
+    @asynccontextmanager
+    async def port_forward(self, pod_uid: str, port: int) -> AsyncIterator[PortConnection]:
+        if pod_uid not in self._sandboxes:
+            raise NoSuchContainer(f"pod {pod_uid} has no sandbox")
+        if not any(_runs(c) and port in c.program.ports for c in self._of_pod(pod_uid)):
+            raise PortRefused(f"nothing in pod {pod_uid} takes connections on port {port}")
+        yield FakePort()
 
     async def exits(self) -> AsyncIterator[ContainerExited]:
         while True:
@@ -242,7 +334,9 @@ class FakeRuntime:
             finished_at=self._clock.now(),
             oom_killed=container.program.oom_killed,
         )
+        container.exit_code.append(exit_code)
         container.ended.set()
+        container.terminal.say(b"")
         self._exits.put_nowait(ContainerExited(container.config.pod_uid, container.status.id))
 
 
@@ -258,33 +352,6 @@ def _write_log(container: _Container, now: datetime) -> None:
     stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%f000+00:00")
     with path.open("a") as file:
         file.writelines(f"{stamp} stdout F {line}\n" for line in container.program.says)
-
-
-class _FakeExec:
-    """Implements ExecSession."""
-
-    def __init__(self, command: tuple[str, ...]) -> None:
-        self._command = command
-        self._input: asyncio.Queue[bytes] = asyncio.Queue()
-
-    async def write_stdin(self, data: bytes) -> None:
-        await self._input.put(data)
-
-    async def close_stdin(self) -> None:
-        await self._input.put(b"")
-
-    async def resize(self, columns: int, rows: int) -> None:
-        await self._input.put(f"{columns}x{rows}\n".encode())
-
-    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        if self._command[0] == "cat":
-            while data := await self._input.get():
-                yield 1, data
-        else:
-            yield 1, (" ".join(self._command) + "\n").encode()
-
-    async def wait(self) -> int:
-        return int(self._command[1]) if self._command[0] == "exit" else 0
 
 
 class FakeImages:

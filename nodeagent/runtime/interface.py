@@ -8,7 +8,7 @@ is idempotent: called again after a crash in the middle, it completes the step o
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -24,6 +24,27 @@ class NoSuchContainer(RuntimeFault):
     """The container or sandbox does not exist (any more)."""
 
 
+class MemoryInUse(RuntimeFault):
+    """A memory limit was to be set below what is in use; nothing of the change was made. It may be tried again."""
+
+
+class CommandNotStarted(RuntimeFault):
+    """The runtime could not start the command of an exec: not found in the container, or not executable."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        """`exit_code` as a shell would give it: 127 not found, 126 not executable."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class PortRefused(RuntimeFault):
+    """Nothing in the pod takes a connection on the port."""
+
+
+UNLIMITED = -1
+"""As a quota or a limit: there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """Limits of a cgroup. None: no limit, or the kernel's default. Both cgroup versions get the same effect."""
@@ -34,9 +55,19 @@ class Resources:
     cpu_period_us: int = 100_000
     memory_limit_bytes: int | None = None
     memory_request_bytes: int | None = None
+    """Kept from being taken away while others have some to spare: v1 soft limit, v2 memory.low."""
+    memory_min_bytes: int | None = None
+    """v2 memory.min: never taken away. v1 has no such promise; there it makes the soft limit at least as high."""
+    memory_high_bytes: int | None = None
+    """v2 memory.high: above it the kernel slows the container down and takes memory back. v1 knows no such thing."""
     pids_limit: int | None = None
     oom_score_adj: int | None = None
     """Clamped to what the agent may set."""
+
+    def updated(self, changes: "Resources") -> "Resources":
+        """With the limits that `changes` sets; its None leave what is there."""
+        given = {name: value for name in self.__slots__ if (value := getattr(changes, name)) is not None}
+        return replace(self, **given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +85,10 @@ class SandboxConfig:
     host_ipc: bool = False
     share_process_namespace: bool = False
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    host_users: bool = True
+    """False: a user namespace of the pod's own, with 65,536 ids that no other pod on the node has."""
+    runtime_handler: str = ""
+    """A RuntimeClass' handler, under which the pod's containers run; empty: the node's default."""
 
 
 class SandboxState(StrEnum):
@@ -121,6 +156,8 @@ class ContainerConfig:
     """Below the sandbox's log_directory; CRI log format."""
     tty: bool = False
     stdin: bool = False
+    stdin_once: bool = False
+    """The container's stdin ends when the first to attach with stdin leaves."""
 
 
 class ContainerState(StrEnum):
@@ -164,7 +201,8 @@ class ExecResult:
 
 
 class ExecSession(Protocol):
-    """A command running in a container with its streams attached. Leaving its context kills it if it still runs."""
+    """A process in a container with its streams attached. Leaving the context of an exec kills its command if it still
+    runs; leaving that of an attach leaves the container alone."""
 
     async def write_stdin(self, data: bytes) -> None: ...
 
@@ -176,7 +214,109 @@ class ExecSession(Protocol):
         """(1, data) for stdout and (2, data) for stderr until both are closed."""
 
     async def wait(self) -> int:
-        """The exit code."""
+        """The exit code. Raises CommandNotStarted, RuntimeFault."""
+
+
+class PortConnection(Protocol):
+    """A TCP connection to a port of a pod. Leaving its context resets what is still open."""
+
+    async def read(self) -> bytes:
+        """What came; empty once the pod has ended its direction. Raises RuntimeFault when it reset the connection."""
+
+    async def write(self, data: bytes) -> None:
+        """Waits while the pod does not read. Raises RuntimeFault when it reset the connection."""
+
+    async def close_write(self) -> None:
+        """Nothing more will be written; what comes can still be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """Pressure stall information since the cgroup was made, in microseconds: time in which some, or all, waited."""
+
+    some_us: int
+    full_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a cgroup and all below it have used so far, and hold now."""
+
+    cpu_ns: int = 0
+    cpu_periods: int = 0
+    """Periods of the CPU quota in which it ran; without a quota none are counted."""
+    cpu_throttled_periods: int = 0
+    cpu_throttled_us: int = 0
+    memory_bytes: int = 0
+    memory_working_set_bytes: int = 0
+    """Without the page cache that the kernel can take back at once (inactive file pages)."""
+    memory_rss_bytes: int = 0
+    """Anonymous memory."""
+    page_faults: int = 0
+    major_page_faults: int = 0
+    processes: int = 0
+    """Processes and threads."""
+    pressure: Mapping[str, Pressure] = field(default_factory=dict)
+    """By `cpu`, `memory`, `io`; empty where the kernel does not count it (cgroup v1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkUsage:
+    """Counters of the pod's interfaces, loopback apart."""
+
+    rx_bytes: int = 0
+    rx_packets: int = 0
+    rx_errors: int = 0
+    rx_dropped: int = 0
+    tx_bytes: int = 0
+    tx_packets: int = 0
+    tx_errors: int = 0
+    tx_dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStats:
+    """As CRI's ContainerStats. Compare counters by `sampled_at`; an attempt starts at zero."""
+
+    container_id: str
+    pod_uid: str
+    name: str
+    attempt: int
+    sampled_at: datetime
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class PodStats:
+    """As CRI's PodSandboxStats: the pod's own cgroup, so containers that are gone and memory volumes included."""
+
+    pod_uid: str
+    namespace: str
+    name: str
+    sampled_at: datetime
+    usage: Usage
+    network: NetworkUsage | None
+    """None with the host's network."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUsage:
+    used_bytes: int = 0
+    """Blocks on disk, not lengths of files."""
+    inodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStorage:
+    """What a container holds of its pod's ephemeral storage, volumes apart."""
+
+    container_id: str
+    pod_uid: str
+    name: str
+    attempt: int
+    writable_layer: DiskUsage
+    logs: DiskUsage
+    """The folder that it shares with its other attempts: count it once per name."""
 
 
 class Runtime(Protocol):
@@ -207,7 +347,24 @@ class Runtime(Protocol):
 
     async def container_status(self, container_id: str) -> ContainerStatus: ...
 
-    async def update_container_resources(self, container_id: str, resources: Resources) -> None: ...
+    async def update_container_resources(self, container_id: str, resources: Resources) -> None:
+        """In the live cgroup; the process goes on. Limits that are None stay as they are, UNLIMITED takes one away.
+        Raises MemoryInUse, NoSuchContainer."""
+
+    async def update_pod_resources(self, pod_uid: str, resources: Resources) -> None:
+        """The pod's own cgroup, as above. Grow a pod before its containers, shrink it after them."""
+
+    async def container_stats(self) -> Sequence[ContainerStats]:
+        """Of the containers that run."""
+
+    async def pod_stats(self) -> Sequence[PodStats]:
+        """Of the pods whose sandbox is ready."""
+
+    async def node_usage(self) -> Usage:
+        """The node's cgroup: all of its pods together."""
+
+    async def container_storage(self) -> Sequence[ContainerStorage]:
+        """Of all containers. Counts files: seconds where there are very many; at most one count runs at a time."""
 
     async def exec_sync(self, container_id: str, command: Sequence[str], timeout_s: float) -> ExecResult:
         """Raises TimeoutError; the command is then killed."""
@@ -215,6 +372,14 @@ class Runtime(Protocol):
     def exec(
         self, container_id: str, command: Sequence[str], *, tty: bool, stdin: bool
     ) -> AbstractAsyncContextManager[ExecSession]: ...
+
+    def attach(self, container_id: str, *, stdin: bool, tty: bool) -> AbstractAsyncContextManager[ExecSession]:
+        """The container's own streams: its output from now on, and with `stdin` its input. Several may be attached.
+        `wait` returns when the container ends. Raises RuntimeFault when it does not run, or its config gives it no
+        stdin or another `tty` than asked for."""
+
+    def port_forward(self, pod_uid: str, port: int) -> AbstractAsyncContextManager[PortConnection]:
+        """A connection to the port on the pod's loopback: 127.0.0.1, else ::1. Raises PortRefused, NoSuchContainer."""
 
     def exits(self) -> AsyncIterator[ContainerExited]:
         """Exits from now on, in order. One consumer. What ended before is in `list_containers`."""

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nodeagent.runtime import cgroups
 from nodeagent.runtime.interface import (
+    UNLIMITED,
     ContainerConfig,
     ImageConfig,
     Mount,
@@ -177,7 +179,8 @@ def namespace_list(pod: Namespaces, cgroup_v2: bool) -> list[dict[str, str]]:
 
 
 def _resources(resources: Resources, security: Security, host: HostFacts) -> dict[str, Any]:
-    memory = {"limit": resources.memory_limit_bytes, "reservation": resources.memory_request_bytes}
+    reservation = resources.memory_request_bytes if host.cgroup_v2 else cgroups.soft_limit(resources)
+    memory = {"limit": resources.memory_limit_bytes, "reservation": reservation}
     if host.counts_swap:
         memory["swap"] = resources.memory_limit_bytes  # memory and swap together: no swap
     cpu = {"shares": resources.cpu_shares}
@@ -187,7 +190,15 @@ def _resources(resources: Resources, security: Security, host: HostFacts) -> dic
     present = {
         name: {key: value for key, value in group.items() if value is not None} for name, group in groups.items()
     }
-    return {"devices": _device_rules(security)} | {name: group for name, group in present.items() if group}
+    unified = _unified(resources) if host.cgroup_v2 else {}
+    return {"devices": _device_rules(security)} | {n: group for n, group in present.items() if group} | unified
+
+
+def _unified(resources: Resources) -> dict[str, dict[str, str]]:
+    """What the OCI runtime has no name of its own for, as files of cgroup v2."""
+    wanted = {"memory.min": resources.memory_min_bytes, "memory.high": resources.memory_high_bytes}
+    files = {file: "max" if value == UNLIMITED else str(value) for file, value in wanted.items() if value is not None}
+    return {"unified": files} if files else {}
 
 
 def _device_rules(security: Security) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from nodeagent.runtime import syscalls
 from nodeagent.runtime.interface import RuntimeFault
 
+UPPER, WORK = "upper", "work"
 OPTIONS_BYTES_MAX = 4095
 """The kernel takes one page of mount options."""
 
@@ -19,7 +20,7 @@ def mount_root(root: str, layer_paths: Sequence[str], writable: str) -> None:
     options = mount_options([os.path.relpath(path, base) for path in layer_paths], os.path.relpath(writable, base))
     if len(options) > OPTIONS_BYTES_MAX:
         raise RuntimeFault(f"the image has too many layers to mount ({len(layer_paths)})")
-    for folder in ("", "upper", "work"):
+    for folder in ("", UPPER, WORK):
         os.makedirs(os.path.join(writable, folder), mode=0o755, exist_ok=True)
 
     def mount() -> None:
@@ -35,4 +36,4 @@ def mount_root(root: str, layer_paths: Sequence[str], writable: str) -> None:
 
 def mount_options(layers: Sequence[str], writable: str) -> str:
     """`volatile`: no container's root outlives a reboot, so nothing of it need be synced, and unmounting is free."""
-    return f"lowerdir={':'.join(layers)},upperdir={writable}/upper,workdir={writable}/work,volatile"
+    return f"lowerdir={':'.join(layers)},upperdir={writable}/{UPPER},workdir={writable}/{WORK},volatile"

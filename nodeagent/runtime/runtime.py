@@ -1,6 +1,6 @@
 """The container runtime of a node: CRI's verbs on crun, conmon, namespaces and overlayfs. Implements `Runtime`.
 
-    <run_dir>/boot-id  sandboxes/  containers/  exec/  crun/  seccomp/     tmpfs: all that changes with every pod
+    <run_dir>/boot-id sandboxes/ containers/ exec/ crun/ runc/ seccomp/    tmpfs: all that changes with every pod
     <state_dir>/containers/<id>/                                           disk: the containers' own files
 
 This file only joins the parts. `async with` takes over what an earlier process of the agent left; leaving it leaves the
@@ -12,33 +12,41 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 
 import structlog
 
-from nodeagent.runtime import conmon, exec, oci_spec, syscalls
+from nodeagent.runtime import attach, conmon, exec, oci_spec, port_forward, syscalls
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.containers import Containers
-from nodeagent.runtime.crun import OciRuntime
+from nodeagent.runtime.crun import DEFAULT_HANDLER, HANDLERS, OciRuntimes
 from nodeagent.runtime.exec import ExecRequest
 from nodeagent.runtime.interface import (
     ContainerConfig,
     ContainerExited,
     ContainerState,
+    ContainerStats,
     ContainerStatus,
+    ContainerStorage,
     ExecResult,
     ExecSession,
     ImageService,
     PodNetwork,
+    PodStats,
+    PortConnection,
+    PortRefused,
     Resources,
     RuntimeFault,
     SandboxConfig,
     SandboxStatus,
+    Usage,
 )
 from nodeagent.runtime.reaping import reap_cgroup
 from nodeagent.runtime.sandboxes import Sandboxes
 from nodeagent.runtime.seccomp import SeccompFilters
+from nodeagent.runtime.stats import Stats
 from orch.kit.clock import Clock
 
 EXEC_OUTPUT_BYTES_MAX = 16 * 1024
@@ -61,13 +69,14 @@ class CrunRuntime:
         images: ImageService,
         cgroups: Cgroups,
         clock: Clock,
-        oci_binary: str = "/usr/bin/crun",
+        handlers: Mapping[str, str] = HANDLERS,
+        default_handler: str = DEFAULT_HANDLER,
         conmon_binary: str = "/usr/bin/conmon",
     ) -> None:
         forget_earlier_boot(run_dir, syscalls.boot_id())
         self._run_dir, self._cgroups = run_dir, cgroups
         self._exec_folder, self._exec_count = os.path.join(run_dir, "exec"), 0
-        self._oci = OciRuntime(oci_binary, os.path.join(run_dir, "crun"))
+        self._oci = OciRuntimes(handlers, default_handler, run_dir)
         sandboxes = os.path.join(run_dir, "sandboxes")
         self._sandboxes = Sandboxes(sandboxes, cgroup_root, cgroups, network, self._oci, clock)
         self._containers = Containers(
@@ -76,10 +85,11 @@ class CrunRuntime:
             cgroups,
             images,
             self._oci,
-            SeccompFilters(os.path.join(run_dir, "seccomp"), keep=self._oci.takes_compiled_filters),
+            SeccompFilters(os.path.join(run_dir, "seccomp")),
             conmon_binary,
             clock,
         )
+        self._stats = Stats(cgroup_root, cgroups, self._sandboxes, self._containers, clock)
 
     async def __aenter__(self) -> "CrunRuntime":
         shutil.rmtree(self._exec_folder, ignore_errors=True)
@@ -136,6 +146,21 @@ class CrunRuntime:
     async def update_container_resources(self, container_id: str, resources: Resources) -> None:
         self._containers.update(container_id, resources)
 
+    async def update_pod_resources(self, pod_uid: str, resources: Resources) -> None:
+        self._sandboxes.update(pod_uid, resources)
+
+    async def container_stats(self) -> Sequence[ContainerStats]:
+        return await self._stats.containers()
+
+    async def pod_stats(self) -> Sequence[PodStats]:
+        return await self._stats.pods()
+
+    async def node_usage(self) -> Usage:
+        return self._stats.node()
+
+    async def container_storage(self) -> Sequence[ContainerStorage]:
+        return await self._stats.storage()
+
     async def reopen_container_log(self, container_id: str) -> None:
         """CRI's ReopenContainerLog: after the log file was renamed, what comes now goes into a new one."""
         conmon.reopen_log(self._containers.get(container_id)[0].monitored)
@@ -160,8 +185,26 @@ class CrunRuntime:
         process = oci_spec.exec_process(found.spec(), command, tty=tty)
         self._exec_count += 1
         folder = os.path.join(self._exec_folder, str(self._exec_count))
-        async with exec.opened(self._oci, ExecRequest(container_id, process, folder, stdin)) as session:
+        oci = self._oci.named(found.record.handler)
+        async with exec.opened(oci, ExecRequest(container_id, process, folder, stdin)) as session:
             yield session
+
+    @contextlib.asynccontextmanager
+    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> AsyncIterator[ExecSession]:
+        found, status = self._containers.get(container_id)
+        if status.state not in (ContainerState.CREATED, ContainerState.RUNNING):
+            raise RuntimeFault(f"attach to container {container_id}: it is {status.state}, not running")
+        ended = partial(self._containers.ended, container_id)
+        async with attach.opened(found.monitored, stdin=stdin, tty=tty, ended=ended) as session:
+            yield session
+
+    @contextlib.asynccontextmanager
+    async def port_forward(self, pod_uid: str, port: int) -> AsyncIterator[PortConnection]:
+        sandbox = self._sandboxes.get(pod_uid)
+        if not sandbox.is_ready():
+            raise PortRefused(f"the sandbox of pod {pod_uid} is not ready")
+        async with port_forward.opened(sandbox.namespaces().network, port) as connection:
+            yield connection
 
     def exits(self) -> AsyncIterator[ContainerExited]:
         return self._containers.exits()
@@ -186,7 +229,7 @@ def forget_earlier_boot(run_dir: str, boot_id: str) -> None:
             if file.read() == boot_id:
                 return
         log.info("earlier_boot_forgotten", run_dir=run_dir)
-        for name in ("sandboxes", "containers", "exec", "crun", "seccomp"):
+        for name in ("sandboxes", "containers", "exec", *HANDLERS, "seccomp"):
             shutil.rmtree(os.path.join(run_dir, name), ignore_errors=True)
     except FileNotFoundError:
         pass

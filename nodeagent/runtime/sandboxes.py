@@ -20,10 +20,11 @@ import msgspec
 
 from nodeagent.runtime import namespaces, orphans, pause, syscalls
 from nodeagent.runtime.cgroups import Cgroups
-from nodeagent.runtime.crun import OciRuntime
+from nodeagent.runtime.crun import OciRuntimes
 from nodeagent.runtime.interface import (
     NoSuchContainer,
     PodNetwork,
+    Resources,
     RuntimeFault,
     SandboxConfig,
     SandboxState,
@@ -93,7 +94,7 @@ class Sandbox:
 
 class Sandboxes:
     def __init__(
-        self, folder: str, cgroup_root: str, cgroups: Cgroups, network: PodNetwork, oci: OciRuntime, clock: Clock
+        self, folder: str, cgroup_root: str, cgroups: Cgroups, network: PodNetwork, oci: OciRuntimes, clock: Clock
     ) -> None:
         self._folder, self._cgroup_root, self._cgroups = folder, cgroup_root.strip("/"), cgroups
         self._network, self._oci, self._clock = network, oci, clock
@@ -114,6 +115,7 @@ class Sandboxes:
 
     async def run(self, config: SandboxConfig) -> SandboxStatus:
         """Makes the sandbox, or finishes making it; the limits of one that is there are set anew."""
+        oci = self._oci.named(config.runtime_handler)
         sandbox = self._recorded(config)
         if sandbox.has(STOPPED):
             raise RuntimeFault(f"the sandbox of pod {config.namespace}/{config.name} was stopped; it must be removed")
@@ -125,7 +127,7 @@ class Sandboxes:
         if sandbox.pause:
             os.makedirs(sandbox.pause.folder, exist_ok=True)
             pod = replace(sandbox.namespaces(), pid="")  # never that of an earlier pause, which may be about to go
-            await pause.start(self._oci, sandbox.pause, pod, self._cgroups.is_v2)
+            await pause.start(oci, sandbox.pause, pod, self._cgroups.is_v2)
         network = sandbox.namespaces().network
         sandbox.mark(READY, await self._network.attach(config.pod_uid, network) if network else "")
         return sandbox.status()
@@ -136,7 +138,7 @@ class Sandboxes:
             return
         if sandbox.pause:
             await orphans.end_commands(sandbox.pause.container_id)
-            await self._oci.delete(sandbox.pause.container_id)
+            await self._oci.named(sandbox.config.runtime_handler).delete(sandbox.pause.container_id)
         if not sandbox.config.host_network:
             await self._network.detach(pod_uid)
         sandbox.mark(STOPPED)
@@ -153,6 +155,12 @@ class Sandboxes:
         os.rename(os.path.join(sandbox.folder, RECORD), os.path.join(sandbox.folder, f"{RECORD}.removed"))
         shutil.rmtree(sandbox.folder)
         del self._known[pod_uid]
+
+    def update(self, pod_uid: str, resources: Resources) -> None:
+        """Limits that are None stay as they are. Raises RuntimeFault, NoSuchContainer."""
+        sandbox = self.get(pod_uid)
+        self._cgroups.apply(sandbox.cgroup, resources)
+        self._recorded(replace(sandbox.config, resources=sandbox.config.resources.updated(resources)))
 
     def _recorded(self, config: SandboxConfig) -> Sandbox:
         """The record is written before anything else is made, so that a crash leaves nothing that nobody knows."""

@@ -100,20 +100,21 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class SeccompFilters:
-    """Profiles from disk and compiled filters below `folder`. `keep`: whether the OCI runtime takes compiled ones; one
-    that does not know the annotation would run the container unconfined."""
+    """Profiles from disk and compiled filters below `folder`."""
 
-    def __init__(self, folder: str, *, keep: bool) -> None:
-        self._folder, self._keep = folder, keep
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
         self._machine = os.uname().machine
         os.makedirs(folder, exist_ok=True)
 
-    def for_container(self, security: Security, capabilities: Sequence[str]) -> Filter:
-        """Raises RuntimeFault when the profile cannot be read: never runs a container with less than was asked."""
+    def for_container(self, security: Security, capabilities: Sequence[str], *, compiled: bool) -> Filter:
+        """`compiled`: whether the OCI runtime takes compiled filters; one that does not know the annotation would run
+        the container unconfined. Raises RuntimeFault when the profile cannot be read: never runs a container with less
+        than was asked."""
         if security.privileged or security.seccomp == "Unconfined":
             return Filter()
         text = self._read(security.seccomp)
-        if not self._keep:
+        if not compiled:
             return Filter(profile=self._convert(security.seccomp, text, capabilities))
         key = hashlib.sha256(text + ",".join((security.seccomp, *capabilities)).encode()).hexdigest()
         try:

@@ -125,7 +125,7 @@ async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
         return
     lab: RuntimeLab = request.getfixturevalue("lab")
     image = await lab.busybox()
-    async with lab.runtime(oci_binary=f"/usr/bin/{request.param}") as runtime:
+    async with lab.runtime(default_handler=request.param) as runtime:
         yield OciHarness(lab, runtime, image.id)
         for sandbox in await runtime.list_pod_sandboxes():
             await runtime.remove_pod_sandbox(sandbox.pod_uid)

@@ -267,7 +267,7 @@ async def test_a_killed_oci_runtime_leaves_a_verb_that_can_be_repeated(
     real = '/usr/bin/crun "$@"; ' if moment == "after" else ""
     killed = script(lab, f'case " $* " in *" {verb} "*) {real}kill -9 $$;; *) exec /usr/bin/crun "$@";; esac')
     started = Pod(lab, sandbox, shell(sandbox, image, FOREVER))
-    async with lab.runtime(oci_binary=killed) as runtime:
+    async with lab.runtime(handlers={"crun": killed}) as runtime:
         if (verb, moment) in (("start", "after"), ("delete", "after")):
             await started.live(runtime)  # it had done its work, as the runtime sees
         else:

@@ -56,40 +56,40 @@ def test_new_namespaces_take_sys_admin() -> None:
 
 
 def test_a_filter_is_compiled_once_per_profile_and_capabilities(tmp_path: Path) -> None:
-    filters = SeccompFilters(str(tmp_path / "kept"), keep=True)
-    first = filters.for_container(Security(), ["CAP_KILL"])
+    filters = SeccompFilters(str(tmp_path / "kept"))
+    first = filters.for_container(Security(), ["CAP_KILL"], compiled=True)
     assert first.profile is not None
     assert not first.bpf
     (tmp_path / "compiled").write_bytes(b"bpf")
     filters.keep(first, str(tmp_path / "compiled"))
-    again = filters.for_container(Security(), ["CAP_KILL"])
+    again = filters.for_container(Security(), ["CAP_KILL"], compiled=True)
     assert (again.bpf, again.profile) == ("YnBm", None)
-    assert filters.for_container(Security(), ["CAP_CHOWN"]).profile is not None
+    assert filters.for_container(Security(), ["CAP_CHOWN"], compiled=True).profile is not None
 
 
 def test_a_runtime_that_takes_no_compiled_filter_always_gets_the_profile(tmp_path: Path) -> None:
-    filters = SeccompFilters(str(tmp_path / "kept"), keep=False)
+    filters = SeccompFilters(str(tmp_path / "kept"))
     for _ in range(2):
-        used = filters.for_container(Security(), ["CAP_KILL"])
+        used = filters.for_container(Security(), ["CAP_KILL"], compiled=False)
         assert used.profile is not None
         filters.keep(used, "/nonexistent")
 
 
 def test_unconfined_and_privileged_have_no_filter(tmp_path: Path) -> None:
-    filters = SeccompFilters(str(tmp_path), keep=True)
+    filters = SeccompFilters(str(tmp_path))
     for security in (Security(seccomp="Unconfined"), Security(privileged=True)):
-        unfiltered = filters.for_container(security, [])
+        unfiltered = filters.for_container(security, [], compiled=True)
         assert (unfiltered.bpf, unfiltered.profile) == ("", None)
 
 
 @pytest.mark.parametrize("text", ["no json", "[]", "{}", '{"defaultAction": "x", "syscalls": [1]}'])
 def test_a_profile_that_cannot_be_used_is_a_fault(tmp_path: Path, text: str) -> None:
     (tmp_path / "profile.json").write_text(text)
-    filters = SeccompFilters(str(tmp_path / "kept"), keep=True)
+    filters = SeccompFilters(str(tmp_path / "kept"))
     with pytest.raises(RuntimeFault, match="cannot be used"):
-        filters.for_container(Security(seccomp=f"Localhost:{tmp_path}/profile.json"), [])
+        filters.for_container(Security(seccomp=f"Localhost:{tmp_path}/profile.json"), [], compiled=True)
 
 
 def test_an_unknown_profile_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFault, match="unknown seccomp profile"):
-        SeccompFilters(str(tmp_path), keep=True).for_container(Security(seccomp="Strict"), [])
+        SeccompFilters(str(tmp_path)).for_container(Security(seccomp="Strict"), [], compiled=True)

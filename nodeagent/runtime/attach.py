@@ -1,0 +1,96 @@
+"""The streams of a container's first process, through its monitor's socket (conmon, `attach` in the bundle).
+
+The monitor sends packets, one byte for the stream before the data, to everyone who is connected, and takes raw bytes as
+input. Its socket closes when the container's output is over. Invariant: no packet sent is longer than what the monitor
+reads at once, or its end would be lost.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from nodeagent.runtime import conmon
+from nodeagent.runtime.conmon import Monitored
+from nodeagent.runtime.interface import RuntimeFault
+
+SOCKET_NAME = "attach"
+PACKET_BYTES_MAX = 8 * 1024
+RECEIVE_BYTES_MAX = 64 * 1024
+STREAMS = {2: 1, 3: 2}
+"""The packet's first byte -> 1 (stdout) or 2 (stderr). With a terminal all of it is stdout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """Implements ExecSession."""
+
+    container: Monitored
+    connection: socket.socket
+    stdin: bool
+    ended: Callable[[], Awaitable[int]]
+    """Returns the container's exit code once it has ended."""
+
+    async def write_stdin(self, data: bytes) -> None:
+        """Waits while the container does not read. What comes after its end is dropped."""
+        if not self.stdin:
+            return
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for start in range(0, len(data), PACKET_BYTES_MAX):
+                await loop.sock_sendall(self.connection, data[start : start + PACKET_BYTES_MAX])
+
+    async def close_stdin(self) -> None:
+        """With stdinOnce the container's input ends; else it goes on, for whoever attaches next."""
+        if self.stdin and self.container.stdin_once:
+            with contextlib.suppress(OSError):
+                self.connection.shutdown(socket.SHUT_WR)
+
+    async def resize(self, columns: int, rows: int) -> None:
+        if self.container.tty:
+            conmon.resize_terminal(self.container, columns, rows)
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionResetError):
+            while packet := await loop.sock_recv(self.connection, RECEIVE_BYTES_MAX):
+                if (stream := STREAMS.get(packet[0])) is not None:
+                    yield stream, packet[1:]
+
+    async def wait(self) -> int:
+        return await self.ended()
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    container: Monitored, *, stdin: bool, tty: bool, ended: Callable[[], Awaitable[int]]
+) -> AsyncIterator[Attached]:
+    """Raises RuntimeFault."""
+    if stdin and not container.stdin:
+        raise RuntimeFault(f"attach to container {container.container_id}: it has no stdin (stdin: true in its spec)")
+    if tty != container.tty:
+        has = "a" if container.tty else "no"
+        raise RuntimeFault(f"attach to container {container.container_id}: it has {has} terminal")
+    connection = _connect(container)
+    try:
+        yield Attached(container, connection, stdin, ended)
+    finally:
+        connection.close()
+
+
+def _connect(container: Monitored) -> socket.socket:
+    """Through the folder's descriptor: the path of a socket may have 107 bytes, that of a bundle more."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        directory = os.open(container.directory, os.O_PATH)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/{SOCKET_NAME}")
+        finally:
+            os.close(directory)
+    except OSError as error:
+        connection.close()
+        raise RuntimeFault(f"attach to container {container.container_id}: {error.strerror}") from error
+    connection.setblocking(False)
+    return connection

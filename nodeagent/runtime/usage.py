@@ -1,0 +1,123 @@
+"""What cgroups, pods' interfaces and folders have used, as the kernel counts it. Reads only; blocks, so in a thread.
+
+What is gone reads as zero: a container may end between two files. The figures mean the same on cgroup v1 and v2.
+"""
+
+import os
+from collections.abc import Mapping
+
+from nodeagent.runtime import syscalls
+from nodeagent.runtime.cgroups import Cgroups
+from nodeagent.runtime.interface import DiskUsage, NetworkUsage, Pressure, Usage
+
+BLOCK_BYTES = 512
+"""Unit of stat's st_blocks, whatever the file system's own."""
+LOOPBACK = "lo"
+PRESSURES = ("cpu", "memory", "io")
+
+
+def of_cgroup(cgroups: Cgroups, path: str) -> Usage:
+    """`path` is relative to the hierarchies' roots."""
+    return _of_v2(cgroups, path) if cgroups.is_v2 else _of_v1(cgroups, path)
+
+
+def _of_v2(cgroups: Cgroups, path: str) -> Usage:
+    cpu, memory = cgroups.pairs("cpu", path, "cpu.stat"), cgroups.pairs("memory", path, "memory.stat")
+    held = cgroups.number("memory", path, "memory.current")
+    return Usage(
+        cpu_ns=cpu.get("usage_usec", 0) * 1000,
+        cpu_periods=cpu.get("nr_periods", 0),
+        cpu_throttled_periods=cpu.get("nr_throttled", 0),
+        cpu_throttled_us=cpu.get("throttled_usec", 0),
+        memory_bytes=held,
+        memory_working_set_bytes=max(held - memory.get("inactive_file", 0), 0),
+        memory_rss_bytes=memory.get("anon", 0),
+        page_faults=memory.get("pgfault", 0),
+        major_page_faults=memory.get("pgmajfault", 0),
+        processes=cgroups.number("pids", path, "pids.current"),
+        pressure={kind: pressure(text) for kind in PRESSURES if (text := cgroups.text("", path, f"{kind}.pressure"))},
+    )
+
+
+def _of_v1(cgroups: Cgroups, path: str) -> Usage:
+    cpu, memory = cgroups.pairs("cpu", path, "cpu.stat"), cgroups.pairs("memory", path, "memory.stat")
+    held = cgroups.number("memory", path, "memory.usage_in_bytes")
+    return Usage(
+        cpu_ns=cgroups.number("cpuacct", path, "cpuacct.usage"),
+        cpu_periods=cpu.get("nr_periods", 0),
+        cpu_throttled_periods=cpu.get("nr_throttled", 0),
+        cpu_throttled_us=cpu.get("throttled_time", 0) // 1000,
+        memory_bytes=held,
+        memory_working_set_bytes=max(held - memory.get("total_inactive_file", 0), 0),
+        memory_rss_bytes=memory.get("total_rss", 0),
+        page_faults=memory.get("total_pgfault", 0),
+        major_page_faults=memory.get("total_pgmajfault", 0),
+        processes=cgroups.number("pids", path, "pids.current"),
+    )
+
+
+def pressure(text: str) -> Pressure:
+    """A pressure file: a line for `some` and, but for the machine's cpu, one for `full`."""
+    totals = {line.split()[0]: int(line.rpartition("total=")[2]) for line in text.splitlines() if "total=" in line}
+    return Pressure(totals.get("some", 0), totals.get("full", 0))
+
+
+def of_networks(paths: Mapping[str, str]) -> dict[str, NetworkUsage]:
+    """`paths`: key -> path of a network namespace. One thread walks through all of them; those gone are left out."""
+
+    def walk() -> dict[str, NetworkUsage]:
+        found = {}
+        for key, path in paths.items():
+            try:
+                namespace = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            try:
+                syscalls.setns(namespace, syscalls.CLONE_NEWNET)
+            except OSError:  # the pin was taken off meanwhile: a plain file
+                continue
+            finally:
+                os.close(namespace)
+            with open("/proc/thread-self/net/dev") as file:
+                found[key] = network(file.read())
+        return found
+
+    return syscalls.in_throwaway_thread(walk) if paths else {}
+
+
+def network(text: str) -> NetworkUsage:
+    """The sum over the interfaces of /proc/net/dev."""
+    counters = [0] * 16
+    for line in text.splitlines()[2:]:
+        name, _, numbers = line.partition(":")
+        if name.strip() != LOOPBACK:
+            counters = [sum(pair) for pair in zip(counters, map(int, numbers.split()), strict=True)]
+    return NetworkUsage(*counters[0:4], *counters[8:12])
+
+
+def of_folder(path: str) -> DiskUsage:
+    """All files below and the folder itself; a file with several names counts once. Stays on its file system, follows
+    no link."""
+    seen: set[int] = set()
+    blocks, folders = 0, [path]
+    try:
+        device = os.lstat(path).st_dev
+    except FileNotFoundError:
+        return DiskUsage()
+    while folders:
+        folder = folders.pop()
+        try:
+            infos = [os.lstat(folder)]
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    else:
+                        infos.append(entry.stat(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        for info in infos:
+            if info.st_dev == device and info.st_ino not in seen:
+                seen.add(info.st_ino)
+                blocks += info.st_blocks
+    return DiskUsage(blocks * BLOCK_BYTES, len(seen))
