@@ -31,6 +31,7 @@ from controlplane.registry.patches import patched
 from controlplane.registry.pod import bound
 from controlplane.registry.registry import Change, Registry
 from controlplane.registry.scale import SCALE, scale_of, scaled, stored_scale
+from controlplane.registry.served import shown, shown_batches, shown_deletion, shown_listing, taken
 from controlplane.store.cache import WatchCache
 from orch.api.codec import StructCodec
 from orch.api.kind import Kind
@@ -79,13 +80,13 @@ class Chain:
     ) -> Stored[T]:
         await self._allow(context, "get", kind, namespace, name, subresource)
         await wait_for(self._cache, resource_version)
-        if (stored := self._cache.get(kind, namespace, name)) is None:
-            raise failures.not_found(kind, name)
-        return stored_scale(kind, stored) if subresource == SCALE_SUBRESOURCE else stored
+        if (stored := self._cache.get(kind.stored, namespace, name)) is None:
+            raise failures.not_found(kind.stored, name)
+        return stored_scale(kind, stored) if subresource == SCALE_SUBRESOURCE else shown(kind, stored)
 
     async def list(self, context: RequestContext, kind: Kind[T], namespace: str, options: ListOptions) -> Listing[T]:
         await self._allow(context, "list", kind, namespace, field_selector=options.field_selector)
-        return await self._lister.list(kind, namespace, options)
+        return shown_listing(kind, await self._lister.list(kind, namespace, options))
 
     @asynccontextmanager
     async def watch(
@@ -97,13 +98,13 @@ class Chain:
         from_now = options.send_initial_events or options.resource_version in ("", "0")
         after = None if from_now else parse_revision(options.resource_version)
         async with self._cache.watch(
-            kind,
+            kind.stored,
             selection,
             after=after,
             bookmarks=options.bookmarks,
             mark_initial=options.send_initial_events and options.bookmarks,
-        ) as events:
-            yield events
+        ) as batches:
+            yield shown_batches(kind, batches)
 
     async def create(
         self, context: RequestContext, kind: Kind[T], namespace: str, obj: T, options: WriteOptions
@@ -112,12 +113,16 @@ class Chain:
         check_addressed(kind, obj, namespace, "")
         if kind.namespaced and not namespace:
             raise BadRequest("an empty namespace may not be set during creation")
-        request = Request(context, Operation.CREATE, kind, namespace, obj.metadata.name)
+        stored_kind: Kind[Any] = kind.stored
+        request = Request(context, Operation.CREATE, stored_kind, namespace, obj.metadata.name)
 
-        async def admit(new: T) -> T:
+        async def admit(new: Any) -> Any:
             return await self._admission.admit(request, new)
 
-        return await self._registry.create(context, kind, namespace, obj, admit, dry_run=options.dry_run)
+        created = await self._registry.create(
+            context, stored_kind, namespace, taken(kind, obj), admit, dry_run=options.dry_run
+        )
+        return shown(kind, created)
 
     async def update(
         self,
@@ -150,12 +155,11 @@ class Chain:
         await self._allow(context, "patch", kind, namespace, name, subresource)
         part: Kind[Any] = SCALE if subresource == SCALE_SUBRESOURCE else kind
 
-        def make_new(old: T) -> T:
-            present: Any = scale_of(kind, old) if part is SCALE else old
+        def make_new(old: Any) -> Any:
+            present: Any = scale_of(kind, old) if part is SCALE else kind.from_stored(old)
             new = patched(context, part, present, patch, patch_type, options.field_validation)
             check_addressed(part, new, namespace, name)
-            result: T = _replacement(kind, new, subresource)(old)
-            return result
+            return _replacement(kind, new, subresource)(old)
 
         return await self._write(context, kind, namespace, name, make_new, options, subresource)
 
@@ -237,20 +241,22 @@ class Chain:
         kind: Kind[T],
         namespace: str,
         name: str,
-        make_new: Callable[[T], T],
+        make_new: Callable[[Any], Any],
         options: WriteOptions,
         subresource: str,
     ) -> Stored[T]:
+        """`make_new` makes the new stored object of the present one."""
+        stored_kind: Kind[Any] = kind.stored
         stored = await self._registry.update(
             context,
-            kind,
+            stored_kind,
             namespace,
             name,
-            self._admitted(context, kind, namespace, name, make_new, subresource),
+            self._admitted(context, stored_kind, namespace, name, make_new, subresource),
             subresource=subresource,
             dry_run=options.dry_run,
         )
-        return stored_scale(kind, stored) if subresource == SCALE_SUBRESOURCE else stored
+        return stored_scale(kind, stored) if subresource == SCALE_SUBRESOURCE else shown(kind, stored)
 
     def _admitted(
         self,
@@ -270,8 +276,9 @@ class Chain:
     async def _delete(
         self, context: RequestContext, kind: Kind[T], namespace: str, name: str, options: DeleteOptions
     ) -> Deleted[T]:
-        await self._admission.admit_delete(Request(context, Operation.DELETE, kind, namespace, name))
-        return await self._registry.delete(context, kind, namespace, name, options)
+        stored_kind: Kind[Any] = kind.stored
+        await self._admission.admit_delete(Request(context, Operation.DELETE, stored_kind, namespace, name))
+        return shown_deletion(kind, await self._registry.delete(context, stored_kind, namespace, name, options))
 
     async def _bind(
         self, context: RequestContext, namespace: str, name: str, body: Mapping[str, Any], options: WriteOptions
@@ -304,12 +311,12 @@ def _decoded(context: RequestContext, body_type: type[T], body: Mapping[str, Any
 
 
 def _replacement(kind: Kind[Any], obj: Any, subresource: str) -> Callable[[Any], Any]:
-    """How the body of a write becomes the new object."""
+    """How the body of a write, in the form `kind`, becomes the new stored object."""
     if subresource == SCALE_SUBRESOURCE:
         return lambda old: scaled(kind, old, obj)
     if subresource == FINALIZE:
         return lambda old: finalized(obj, old)
-    return lambda old: obj
+    return lambda old: taken(kind, obj, old)
 
 
 def _no_such_resource() -> NotFound:

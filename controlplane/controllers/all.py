@@ -69,7 +69,7 @@ class ControllerManager:
 
     def _kind_registered(self, kind: Kind[Any]) -> None:
         """A kind of its own, at run time: collected and deleted with its namespace like the others."""
-        if self._informers.has(kind):
+        if kind.stored_as is not None or self._informers.has(kind):
             return
         self._collector.add_watch(self._graph.watch(kind))
         if kind.namespaced:

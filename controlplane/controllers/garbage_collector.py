@@ -154,7 +154,7 @@ class OwnerGraph:
         ]
 
     def _owner(self, item: Item, ref: OwnerReference) -> Owner:
-        kind = self._kinds.by_kind(ref.api_version, ref.kind)
+        kind = self._kind_of(ref)
         if kind is None or kind.resource not in self._watched or (kind.namespaced and not item.kind.namespaced):
             return Owner(ref, OwnerState.SOLID)
         namespace = item.obj.metadata.namespace if kind.namespaced else ""
@@ -165,6 +165,11 @@ class OwnerGraph:
             found.metadata.finalizers or ()
         )
         return Owner(ref, OwnerState.WAITING if waits else OwnerState.SOLID)
+
+    def _kind_of(self, ref: OwnerReference) -> Kind[Object] | None:
+        """Owners may be named in any form in which they are served."""
+        kind = self._kinds.by_kind(ref.api_version, ref.kind)
+        return kind.stored if kind else None
 
     def _keys(self, kind: Kind[Object], old: Object | None, new: Object | None) -> Iterable[Key]:
         if old is not None and new is not None and _view(old) == _view(new):
@@ -180,7 +185,7 @@ class OwnerGraph:
 
     def _owner_keys(self, obj: Object) -> Iterable[Key]:
         for ref in obj.metadata.owner_references or ():
-            kind = self._kinds.by_kind(ref.api_version, ref.kind)
+            kind = self._kind_of(ref)
             owner = self._informers.of(kind).by_uid(ref.uid) if kind and kind.resource in self._watched else None
             if kind is not None and owner is not None and owner.metadata.deletion_timestamp is not None:
                 yield kind.resource, ref.uid
@@ -199,6 +204,6 @@ def garbage_collector(graph: OwnerGraph, kinds: KindTable) -> Controller:
             return NOTHING
         return reconcile(item, graph.owners(item), graph.dependents(key[1]))
 
-    watches = tuple(graph.watch(kind) for kind in kinds)
+    watches = tuple(graph.watch(kind) for kind in kinds.stored())
     # Decisions carry no status, so the kind that keys name never matters.
     return Controller("garbage-collector", next(iter(kinds)), watches, decide)

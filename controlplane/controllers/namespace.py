@@ -88,7 +88,7 @@ def namespace_controller(informers: Informers, kinds: KindTable) -> Controller:
         namespace = namespaces.get(*key)
         if namespace is None or namespace.metadata.deletion_timestamp is None:
             return NOTHING
-        namespaced = [kind for kind in kinds if kind.namespaced]
+        namespaced = [kind for kind in kinds.stored() if kind.namespaced]
         contents = {
             kind.resource: informers.of(kind).by_namespace(namespace.metadata.name)
             for kind in namespaced
@@ -96,7 +96,7 @@ def namespace_controller(informers: Informers, kinds: KindTable) -> Controller:
         }
         return reconcile(namespace, namespaced, contents, now)
 
-    contents = (content_watch(informers, kind) for kind in kinds if kind.namespaced)
+    contents = (content_watch(informers, kind) for kind in kinds.stored() if kind.namespaced)
     return Controller("namespace", NAMESPACES, (Watch(namespaces, own_key), *contents), decide)
 
 

@@ -44,6 +44,18 @@ class Stored(Generic[T]):
     obj: T
     revision: int
     data: bytes
+    _forms: "dict[str, Stored[Any]]" = field(init=False, repr=False, compare=False)
+    """By apiVersion. Absent until the first is asked for, so that most objects don't pay for it."""
+
+    def form(self, api_version: str, make: "Callable[[Stored[T]], Stored[Any]]") -> "Stored[Any]":
+        """This state as another group-version serves it, made once."""
+        try:
+            forms = self._forms
+        except AttributeError:
+            object.__setattr__(self, "_forms", forms := {})
+        if (found := forms.get(api_version)) is None:
+            found = forms[api_version] = make(self)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,11 @@ class StoredEvent(Generic[T]):
     def frame(self) -> bytes:
         """The event as one line of a watch body; made once, shared by all watchers."""
         return b"".join((b'{"type":"', self.type.encode(), b'","object":', self.stored.data, b"}\n"))
+
+    @cached_property
+    def forms(self) -> "dict[str, StoredEvent[Any]]":
+        """The event as other group-versions serve it, by apiVersion."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,8 +88,10 @@ class Lister:
     object_format: ObjectFormat
 
     async def list(self, kind: Kind[T], namespace: str, options: ListOptions) -> Listing[T]:
-        """Raises BadRequest, Invalid, Expired, Timeout."""
+        """Stored objects; `kind` is the form by whose fields they are selected. Raises BadRequest, Invalid, Expired,
+        Timeout."""
         selection = selection_of(kind, namespace, options.label_selector, options.field_selector)
+        kind = kind.stored
         _check_match(options)
         if options.continue_token:
             token = _parse_token(options)

@@ -200,7 +200,7 @@ class WatchCache:
     # Following the store
 
     async def _follow_always(self) -> None:
-        for kind in self._kinds:
+        for kind in self._kinds.stored():
             self.shelf(kind)
         start, loaded = 0, False
         while True:

@@ -40,6 +40,19 @@ class Codec(Protocol[T]):
         has a wrong type; the message says where."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredAs(Generic[T]):
+    """That a kind is another form of a stored kind: one object, served under several group-versions.
+
+    Both functions are pure and lose nothing: an object that is read in one form and written back unchanged is unchanged
+    in every form. `to_stored` raises BadRequest for what has no stored form.
+    """
+
+    kind: "Kind[Any]"
+    to_stored: Callable[[T], Any]
+    from_stored: Callable[[Any], T]
+
+
 def _unchanged(obj: T) -> T:
     return obj
 
@@ -73,6 +86,22 @@ class Kind(Generic[T]):
     """(new, old): immutable fields and forbidden transitions; `validate` runs on the new object as well."""
     fields: Mapping[str, Callable[[T], str]] = field(default_factory=dict)
     """Field selectors beyond metadata.name and metadata.namespace: path -> value."""
+    stored_as: StoredAs[T] | None = None
+    """None: stored as it is. Else defaults, rules and strategy are those of the stored kind; `validate` of what is
+    created in this form and `validate_update` say only what this form demands beyond them."""
+    virtual: bool = False
+    """Created only, answered at once and kept nowhere: reviews, which ask the server something."""
+
+    @property
+    def stored(self) -> "Kind[Any]":
+        """The kind that the store, the cache, admission and controllers see."""
+        return self if self.stored_as is None else self.stored_as.kind
+
+    def to_stored(self, obj: T) -> Any:
+        return obj if self.stored_as is None else self.stored_as.to_stored(obj)
+
+    def from_stored(self, obj: Any) -> T:
+        return obj if self.stored_as is None else self.stored_as.from_stored(obj)
 
     @property
     def api_version(self) -> str:
@@ -112,4 +141,9 @@ class KindTable:
         return self._by_kind.get((api_version, kind))
 
     def __iter__(self) -> Iterator[Kind[Any]]:
+        """Every served form. The versions of a group are in the order of preference."""
         return iter(tuple(self._by_resource.values()))
+
+    def stored(self) -> Iterator[Kind[Any]]:
+        """Each kind of object that can exist once."""
+        return (kind for kind in self if kind.stored_as is None and not kind.virtual)

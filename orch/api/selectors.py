@@ -205,9 +205,14 @@ class FieldSelector:
     requirements: tuple[FieldRequirement, ...] = ()
 
     def on(self, kind: Kind[Any]) -> Callable[[Object], bool]:
-        """The selector as a test of objects of a kind. Raises BadRequest for a field that the kind can't select by."""
+        """The selector as a test of stored objects, by the fields of the form `kind`. Raises BadRequest for a field
+        that the kind can't select by."""
         checks = [(field_getter(kind, r.path), r.equal, r.value) for r in self.requirements]
-        return lambda obj: all((get(obj) == value) is equal for get, equal, value in checks)
+
+        def matches(obj: Any) -> bool:
+            return all((get(obj) == value) is equal for get, equal, value in checks)
+
+        return matches if kind.stored_as is None else lambda obj: matches(kind.from_stored(obj))
 
     def value_of(self, path: str) -> str | None:
         """The value that `path` must have, when the selector asks for equality: lets a reader use an index."""

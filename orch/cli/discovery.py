@@ -143,8 +143,10 @@ def _decode(text: str) -> list[Resource]:
 
 
 def _by_name(resources: list[Resource], wanted: str) -> list[Resource]:
-    """One resource (the first group and version that has it), or every resource of a category."""
+    """One resource (the first group and version that has it), or every resource of a category in its first version."""
     for resource in resources:
         if wanted in resource.names():
             return [resource]
-    return [resource for resource in resources if wanted in resource.categories]
+    of_category = [resource for resource in resources if wanted in resource.categories]
+    preferred = {(resource.group, resource.plural): resource for resource in reversed(of_category)}
+    return [resource for resource in of_category if preferred[resource.group, resource.plural] is resource]

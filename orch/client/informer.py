@@ -221,16 +221,17 @@ class Informers:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._by_resource: dict[str, Informer[Any]] = {}
+        self._by_resource: dict[tuple[str, str], Informer[Any]] = {}
 
     def of(self, kind: Kind[T]) -> Informer[T]:
-        informer = self._by_resource.get(kind.resource)
+        resource = (kind.api_version, kind.plural)
+        informer = self._by_resource.get(resource)
         if informer is None:
-            informer = self._by_resource[kind.resource] = Informer(self._client, kind)
+            informer = self._by_resource[resource] = Informer(self._client, kind)
         return informer
 
     def has(self, kind: Kind[Any]) -> bool:
-        return kind.resource in self._by_resource
+        return (kind.api_version, kind.plural) in self._by_resource
 
     def __iter__(self) -> Iterator[Informer[Any]]:
         return iter(tuple(self._by_resource.values()))

@@ -13,8 +13,11 @@ FIELDS = f"{META}.FieldsV1"
 PATCH = f"{META}.Patch"
 
 _PACKAGES = {
+    "orch.api.authentication": "io.k8s.api.authentication.v1",
+    "orch.api.authorization": "io.k8s.api.authorization.v1",
     "orch.api.meta": META,
     "orch.api.deployment": "io.k8s.api.apps.v1",
+    "orch.api.events": "io.k8s.api.events.v1",
     "orch.api.replicaset": "io.k8s.api.apps.v1",
     "orch.api.endpointslice": "io.k8s.api.discovery.v1",
     "orch.api.lease": "io.k8s.api.coordination.v1",

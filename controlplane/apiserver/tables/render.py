@@ -72,19 +72,21 @@ def table_body(
     """A Table of `items`, with its column definitions."""
     if include not in INCLUDES:
         raise BadRequest(f'includeObject: Unsupported value: "{include}": supported values: None, Metadata, Object')
-    printer = PRINTERS.get((kind.group, kind.plural), GENERIC)
+    printer = PRINTERS.get((kind.stored.group, kind.stored.plural), GENERIC)
     table = {
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",
         "metadata": meta,
         "columnDefinitions": [column.to_plain() for column in printer.columns],
-        "rows": [_row(printer, stored, version, include, now) for stored in items],
+        "rows": [_row(kind, printer, stored, version, include, now) for stored in items],
     }
     return _encoder.encode(table)
 
 
-def _row(printer: Printer[Any], stored: Stored[Any], version: str, include: str, now: datetime) -> _Row:
-    cells = printer.cells(stored.obj, now)
+def _row(
+    kind: Kind[Any], printer: Printer[Any], stored: Stored[Any], version: str, include: str, now: datetime
+) -> _Row:
+    cells = printer.cells(kind.to_stored(stored.obj), now)
     if include == "None":
         return _Row(cells)
     if include == "Object":

@@ -8,6 +8,13 @@ from typing import Any
 from orch.api.codec import UntypedCodec, UntypedObject
 from orch.api.kind import Kind, KindTable
 from orch.api.kinds.apps import DEPLOYMENTS, REPLICASETS
+from orch.api.kinds.authentication import SELFSUBJECTREVIEWS, TOKENREVIEWS
+from orch.api.kinds.authorization import (
+    LOCALSUBJECTACCESSREVIEWS,
+    SELFSUBJECTACCESSREVIEWS,
+    SELFSUBJECTRULESREVIEWS,
+    SUBJECTACCESSREVIEWS,
+)
 from orch.api.kinds.coordination import LEASES
 from orch.api.kinds.core import (
     CONFIGMAPS,
@@ -21,17 +28,24 @@ from orch.api.kinds.core import (
     SERVICES,
 )
 from orch.api.kinds.discovery import ENDPOINTSLICES
+from orch.api.kinds.events import EVENTS_V1
 from orch.api.metadata import object_validator, validate_metadata_update
 
 ALL_KINDS: tuple[Kind[Any], ...] = (
     PODS, NODES, NAMESPACES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, SERVICES, ENDPOINTS, ENDPOINTSLICES, EVENTS, LEASES,
-    REPLICASETS, DEPLOYMENTS,
+    REPLICASETS, DEPLOYMENTS, EVENTS_V1,
 )  # fmt: skip
+
+REVIEW_KINDS: tuple[Kind[Any], ...] = (
+    TOKENREVIEWS, SELFSUBJECTREVIEWS, SUBJECTACCESSREVIEWS, LOCALSUBJECTACCESSREVIEWS, SELFSUBJECTACCESSREVIEWS,
+    SELFSUBJECTRULESREVIEWS,
+)  # fmt: skip
+"""Virtual: they are asked, and nothing of them is kept."""
 
 
 def builtin_kinds() -> KindTable:
     """A new table of all kinds."""
-    return KindTable(ALL_KINDS)
+    return KindTable((*ALL_KINDS, *REVIEW_KINDS))
 
 
 def untyped_kind(
@@ -65,14 +79,22 @@ __all__ = [
     "ENDPOINTS",
     "ENDPOINTSLICES",
     "EVENTS",
+    "EVENTS_V1",
     "LEASES",
+    "LOCALSUBJECTACCESSREVIEWS",
     "NAMESPACES",
     "NODES",
     "PODS",
     "REPLICASETS",
+    "REVIEW_KINDS",
     "SECRETS",
+    "SELFSUBJECTACCESSREVIEWS",
+    "SELFSUBJECTREVIEWS",
+    "SELFSUBJECTRULESREVIEWS",
     "SERVICEACCOUNTS",
     "SERVICES",
+    "SUBJECTACCESSREVIEWS",
+    "TOKENREVIEWS",
     "builtin_kinds",
     "untyped_kind",
 ]

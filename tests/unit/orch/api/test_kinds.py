@@ -14,13 +14,25 @@ def test_a_kind_is_complete(kind: Kind[Any]) -> None:
     assert kind.set_defaults(defaulted) is defaulted
     assert kind.codec.decode(kind.codec.encode(defaulted)) == defaulted
     assert all(isinstance(getter(defaulted), str) for getter in kind.fields.values())
-    assert ("metadata.namespace" in [cause.field for cause in kind.validate(defaulted)]) is kind.namespaced
+    stored = kind.to_stored(defaulted)
+    assert ("metadata.namespace" in [cause.field for cause in kind.stored.validate(stored)]) is kind.namespaced
     assert kind.validate_update(defaulted, defaulted) == []
 
 
 def test_names_are_unique() -> None:
-    names = [name for kind in ALL_KINDS for name in (kind.plural, *{kind.singular, *kind.short_names} - {kind.plural})]
+    stored = tuple(builtin_kinds().stored())
+    names = [name for kind in stored for name in (kind.plural, *{kind.singular, *kind.short_names} - {kind.plural})]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ALL_KINDS if kind.stored_as], ids=lambda kind: kind.kind)
+def test_another_form_has_the_names_and_the_scope_of_the_stored_kind(kind: Kind[Any]) -> None:
+    stored = kind.stored
+    assert stored.stored_as is None
+    for name in ("kind", "plural", "singular", "namespaced", "short_names", "categories", "subresources"):
+        assert getattr(kind, name) == getattr(stored, name)
+    empty = kind.codec.from_plain({})
+    assert kind.from_stored(kind.to_stored(empty)) == empty
 
 
 def test_a_table_is_looked_up_and_grows() -> None:

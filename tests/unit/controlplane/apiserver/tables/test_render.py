@@ -34,7 +34,7 @@ def test_one_cell_per_column(resource: tuple[str, str], printer: Any) -> None:
 
 
 def test_every_kind_of_ours_has_its_own_columns() -> None:
-    assert {(kind.group, kind.plural) for kind in ALL_KINDS} == set(PRINTERS)
+    assert {(kind.stored.group, kind.plural) for kind in ALL_KINDS} == set(PRINTERS)
 
 
 def test_deployment_and_replica_set() -> None:
