@@ -1,4 +1,4 @@
-"""Request bodies: read within bounds, JSON or YAML, decoded into objects under the request's fieldValidation.
+"""Request bodies: read within bounds, JSON, YAML or protobuf, decoded into objects under the request's fieldValidation.
 
 Does not look at what an object says beyond its type, name and namespace; validation is the API chain's.
 """
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp.web import BaseRequest
 
+from controlplane.apiserver.protobuf import PROTOBUF_TYPE, protobuf_to_json
 from controlplane.apiserver.yaml_body import yaml_to_json
 from orch.api.codec import StructCodec
 from orch.api.kind import Codec, Kind
@@ -21,7 +22,7 @@ from orch.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 T = TypeVar("T", bound=Object)
 
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
-OBJECT_TYPES = ("", "application/json", *YAML_TYPES)
+OBJECT_TYPES = ("", "application/json", *YAML_TYPES, PROTOBUF_TYPE)
 """No Content-Type means JSON, as in Kubernetes."""
 APPLY_PATCH_TYPE = "application/apply-patch+yaml"
 SCALE_CODEC = StructCodec(Scale)
@@ -64,8 +65,10 @@ def json_of(body: Body) -> bytes:
     if body.media not in OBJECT_TYPES:
         raise UnsupportedMediaType(
             f'the body of the request was in an unknown format ("{body.media}") - accepted media types include: '
-            "application/json, application/yaml"
+            f"application/json, application/yaml, {PROTOBUF_TYPE}"
         )
+    if body.media == PROTOBUF_TYPE:
+        return protobuf_to_json(body.data)
     return yaml_to_json(body.data) if body.media in YAML_TYPES else body.data
 
 

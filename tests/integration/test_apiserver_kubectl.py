@@ -78,7 +78,7 @@ def kubectl(request: pytest.FixtureRequest) -> Kubectl:
 
 
 async def create_config_maps(running: RunningServer, kubectl: Kubectl, *names: str) -> None:
-    """From a manifest: the newest versions' `kubectl create configmap` sends protobuf, which we do not take."""
+    """From one manifest: one call for all."""
     items = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": n}, "data": {"a": "1"}} for n in names]
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
     await kubectl.run(running.kubeconfig, "create", "-f", "-", stdin=manifest)

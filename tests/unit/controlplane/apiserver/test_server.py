@@ -90,7 +90,7 @@ async def test_refusals_are_status_bodies(
         pytest.param("application/json", b'{"kind":"Service"}', 400, id="another kind"),
         pytest.param("application/json", b'{"kind":"Pod","apiVersion":"apps/v1"}', 400, id="another version"),
         pytest.param("application/json", b'{"spec":{"containers":{}}}', 400, id="wrong type"),
-        pytest.param("application/vnd.kubernetes.protobuf", b"k8s\0", 415, id="protobuf"),
+        pytest.param("application/vnd.kubernetes.protobuf", b"k8s\0", 400, id="protobuf"),
         pytest.param("text/plain", b"{}", 415, id="text"),
         pytest.param("application/json", b" " * (3 * 1024 * 1024 + 1), 413, id="too large"),
     ],
