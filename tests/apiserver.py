@@ -10,7 +10,7 @@ from typing import Any
 from controlplane.apiserver.authn import no_tokens
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.settings import ServerSettings, TlsFiles
-from controlplane.apiserver.streams import ExecRequest, LogRequest, NodeStreams
+from controlplane.apiserver.streams import AttachRequest, ExecRequest, LogRequest, NodeStreams, PortForwardRequest
 from controlplane.registry.assembly import RegistrySettings, build_api
 from controlplane.registry.interface import Api
 from controlplane.store.memory import MemoryBackend
@@ -93,6 +93,12 @@ class NoNodes:
     """Node streams of a cluster without nodes."""
 
     def exec(self, node: str, request: ExecRequest) -> Any:
+        raise ServiceUnavailable(f"node {node} has no session")
+
+    def attach(self, node: str, request: AttachRequest) -> Any:
+        raise ServiceUnavailable(f"node {node} has no session")
+
+    def port_forward(self, node: str, request: PortForwardRequest) -> Any:
         raise ServiceUnavailable(f"node {node} has no session")
 
     def logs(self, node: str, request: LogRequest) -> Any:

@@ -33,6 +33,7 @@ PROTOCOLS = {
         ChannelProtocol("base64.channel.k8s.io", base64=True, status_errors=False),
     )
 }
+_NUMBERS = frozenset(Channel)
 UNNAMED = ChannelProtocol("", status_errors=False)
 """Clients that offer no subprotocol speak channel.k8s.io."""
 
@@ -55,9 +56,7 @@ def encode(protocol: ChannelProtocol, frame: Frame) -> bytes | str | None:
         data = plain_error(data)
         if not data:
             return None
-    if protocol.base64:
-        return f"{int(frame.channel)}{base64.b64encode(data).decode()}"
-    return bytes((frame.channel,)) + data
+    return join(frame.channel, data, as_text=protocol.base64)
 
 
 def plain_error(status: bytes) -> bytes:
@@ -67,14 +66,24 @@ def plain_error(status: bytes) -> bytes:
 
 
 def decode(protocol: ChannelProtocol, message: bytes | str) -> Frame | None:
-    """The frame of a client's message; None for an empty one. Raises BadRequest."""
+    """The frame of a client's message; None for an empty one, or one on no known channel, which Kubernetes drops too.
+    Raises ConnectionAbortedError for a message that is not of the protocol."""
     if not message:
         return None
+    number, data = split(protocol.name, message)
+    return Frame(Channel(number), data) if number in _NUMBERS else None
+
+
+def split(protocol: str, message: bytes | str) -> tuple[int, bytes]:
+    """(channel number, payload) of a message that is not empty. Raises ConnectionAbortedError."""
+    if not isinstance(message, str):
+        return message[0], bytes(message[1:])
     try:
-        if isinstance(message, str):
-            number, data = int(message[0]), base64.b64decode(message[1:], validate=True)
-        else:
-            number, data = message[0], bytes(message[1:])
-        return Frame(Channel(number), data)
+        return int(message[0]), base64.b64decode(message[1:], validate=True)
     except (ValueError, binascii.Error) as error:
-        raise BadRequest(f"a message on no channel of {protocol.name or 'channel.k8s.io'}: {error}") from error
+        raise ConnectionAbortedError(f"not a message of {protocol or 'channel.k8s.io'}: {error}") from error
+
+
+def join(number: int, data: bytes, *, as_text: bool) -> bytes | str:
+    """The message that `split` takes apart."""
+    return f"{number}{base64.b64encode(data).decode()}" if as_text else bytes((number,)) + data

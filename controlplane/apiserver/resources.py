@@ -11,6 +11,7 @@ from controlplane.apiserver.objects import Handler, Objects, verbs_of
 from controlplane.apiserver.paths import ResourcePath, verb_of
 from controlplane.apiserver.podlogs import PodLogs
 from controlplane.apiserver.pods import PodLookup
+from controlplane.apiserver.portforward import PortForwards
 from controlplane.apiserver.query import Query
 from controlplane.apiserver.remotecommand import RemoteCommands
 from controlplane.apiserver.responses import no_such_path
@@ -38,10 +39,15 @@ class Resources:
         self.watches = Watches(api, clock, ids, settings)
         self._verbs = verbs_of(Objects(api, clock, settings.body_max_bytes))
         lookup = PodLookup(api)
+        commands, forwards = RemoteCommands(lookup, streams), PortForwards(lookup, streams)
         self._streaming: Mapping[tuple[str, str], Handler] = {
             ("GET", "log"): PodLogs(lookup, streams, clock).serve,
-            ("GET", "exec"): RemoteCommands(lookup, streams).serve,
-            ("POST", "exec"): RemoteCommands(lookup, streams).serve,
+            ("GET", "exec"): commands.exec,
+            ("POST", "exec"): commands.exec,
+            ("GET", "attach"): commands.attach,
+            ("POST", "attach"): commands.attach,
+            ("GET", "portforward"): forwards.serve,
+            ("POST", "portforward"): forwards.serve,
         }
 
     async def serve(
@@ -60,6 +66,8 @@ class Resources:
             raise no_such_path()
         call = Call(request, context, path, kind, query, wanted, warnings)
         method, what = request.method, path.subresource or ("object" if path.name else "collection")
+        if kind.virtual and (method, what) != ("POST", "collection"):
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
         if method == "GET" and not path.subresource and query.flag("watch"):
             return await self.watches.serve(call)
         streaming = self._streaming.get((method, what))

@@ -1,4 +1,4 @@
-"""SPDY/3.1 framing, as much of it as remotecommand clients written in Go speak. Bytes in, events out; no I/O.
+"""SPDY/3.1 framing, as much of it as the Kubernetes clients written in Go speak. Bytes in, events out; no I/O.
 
 Frames (SPDY draft 3.1, section 2): a control frame is 1|version:15|type:16|flags:8|length:24, a data frame is
 0|stream:31|flags:8|length:24. Header blocks are one zlib stream per direction with a fixed dictionary. Flow control is
@@ -17,6 +17,8 @@ VERSION = 3
 FLAG_FIN = 0x01
 FRAME_MAX_BYTES = 1024 * 1024
 HEADERS_MAX_BYTES = 64 * 1024
+REFUSED_STREAM = 3
+"""A status of RST_STREAM (section 2.6.3)."""
 
 _WORDS = (
     "options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age allow "
@@ -76,7 +78,14 @@ class Ended:
     stream: int
 
 
-Event = Opened | Data | Ended
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The client has given the stream up, in both directions."""
+
+    stream: int
+
+
+Event = Opened | Data | Ended | Reset
 
 
 class Connection:
@@ -126,7 +135,7 @@ class Connection:
             ended = [Ended(stream)] if flags & FLAG_FIN else []
             return [opened, *ended], self._reply(stream)
         if kind == FrameType.RST_STREAM and len(payload) >= 4:
-            return [Ended(struct.unpack_from(">I", payload)[0] & 0x7FFFFFFF)], b""
+            return [Reset(struct.unpack_from(">I", payload)[0] & 0x7FFFFFFF)], b""
         if kind == FrameType.PING:
             return [], _control_frame(FrameType.PING, payload)
         return [], b""
@@ -167,3 +176,8 @@ def _control_frame(kind: FrameType, payload: bytes) -> bytes:
 def data_frame(stream: int, data: bytes, *, fin: bool = False) -> bytes:
     """`data` of at most FRAME_MAX_BYTES."""
     return struct.pack(">II", stream, (FLAG_FIN if fin else 0) << 24 | len(data)) + data
+
+
+def reset_frame(stream: int) -> bytes:
+    """Refuses a stream that the client opened."""
+    return _control_frame(FrameType.RST_STREAM, struct.pack(">II", stream, REFUSED_STREAM))

@@ -1,4 +1,4 @@
-"""A remote command over SPDY/3.1: the connection taken over from HTTP, one SPDY stream per channel.
+"""A remote command over SPDY/3.1: one SPDY stream per channel.
 
 The client opens a stream for each channel and names it in the header `streamtype`; when it ends its stdin stream, stdin
 has ended. This is what kubectl before 1.30 and Go clients speak.
@@ -6,13 +6,11 @@ has ended. This is what kubectl before 1.30 and Go clients speak.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
-from aiohttp.web import BaseRequest
-
+from controlplane.apiserver.byte_wires import ByteWire
 from controlplane.apiserver.channels import plain_error
-from controlplane.apiserver.spdy import Connection, Data, Ended, Event, Opened, SpdyError, data_frame
-from controlplane.apiserver.streams import Channel, ExecRequest, Frame
+from controlplane.apiserver.spdy import Connection, Data, Ended, Event, Opened, Reset, SpdyError, data_frame
+from controlplane.apiserver.streams import Channel, Frame
 from orch.errors import BadRequest
 
 STATUS_PROTOCOL = "v4.channel.k8s.io"
@@ -26,72 +24,35 @@ CHANNELS = {
     "resize": Channel.RESIZE,
 }
 CLOSE_STDIN = Frame(Channel.CLOSE, bytes((Channel.STDIN,)))
-READ_BYTES = 64 * 1024
 STREAMS_TIMEOUT_S = 30.0
 """For the client to open its streams, as kubelet has it."""
 CLIENT_CLOSE_TIMEOUT_S = 5.0
 """For the client to close the connection once it has been told the end; closing first could cost it the last bytes."""
 
 
-class _TakenOver(asyncio.StreamReaderProtocol):
-    """Tells the HTTP protocol when the connection is lost, else the HTTP server would keep it for ever."""
-
-    def __init__(self, reader: asyncio.StreamReader, http: asyncio.BaseProtocol) -> None:
-        super().__init__(reader)
-        self._http = http
-
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
-        self._http.connection_lost(error)
-
-
-def choose(offered: Sequence[str]) -> str:
+def choose(offered: Sequence[str], supported: Sequence[str] = PROTOCOLS) -> str:
     """From the X-Stream-Protocol-Version headers; the client's order is its preference. Raises BadRequest."""
     names = [name.strip() for header in offered for name in header.split(",")]
     for name in names:
-        if name in PROTOCOLS:
+        if name in supported:
             return name
     raise BadRequest(
-        f"none of the stream protocols is supported: {', '.join(names)}; supported: {', '.join(PROTOCOLS)}"
+        f"none of the stream protocols is supported: {', '.join(names)}; supported: {', '.join(supported)}"
     )
-
-
-@asynccontextmanager
-async def take_over(request: BaseRequest, protocol: str) -> AsyncIterator["SpdyWire"]:
-    """Answers 101 and gives the wire; leaving closes the connection."""
-    transport = request.transport
-    if transport is None:
-        raise ConnectionResetError("the client has left")
-    reader = asyncio.StreamReader(limit=READ_BYTES)
-    taken = _TakenOver(reader, request.protocol)
-    transport.set_protocol(taken)
-    taken.connection_made(transport)
-    writer = asyncio.StreamWriter(transport, taken, reader, asyncio.get_running_loop())
-    head = ("HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: SPDY/3.1")
-    writer.write("\r\n".join((*head, f"X-Stream-Protocol-Version: {protocol}", "", "")).encode())
-    try:
-        yield SpdyWire(reader, writer, protocol)
-    finally:
-        transport.close()
 
 
 class SpdyWire:
     """The client's end of a remote command."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, protocol: str) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, wire: ByteWire, protocol: str) -> None:
+        self._wire = wire
         self._protocol = protocol
         self._connection = Connection()
         self._streams: dict[Channel, int] = {}
         self._early: list[Frame] = []
 
-    async def open(self, request: ExecRequest) -> None:
-        """Waits for the streams that the request needs. Raises ConnectionError when they do not come."""
-        needed = {Channel.ERROR}
-        needed |= {Channel.STDIN} if request.stdin else set()
-        needed |= {Channel.STDOUT} if request.stdout else set()
-        needed |= {Channel.STDERR} if request.stderr else set()
+    async def open(self, needed: set[Channel]) -> None:
+        """Waits for the streams of the channels. Raises ConnectionError when they do not come."""
         try:
             async with asyncio.timeout(STREAMS_TIMEOUT_S):
                 while not needed <= self._streams.keys():
@@ -118,12 +79,11 @@ class SpdyWire:
             data = plain_error(data)
         stream = self._streams.get(frame.channel)
         if stream is not None and data:
-            self._writer.write(data_frame(stream, data))
-            await self._writer.drain()
+            await self._wire.write(data_frame(stream, data))
 
     async def finish(self) -> None:
         """Ends all streams and waits for the client to close the connection."""
-        self._writer.write(b"".join(data_frame(stream, b"", fin=True) for stream in self._streams.values()))
+        await self._wire.write(b"".join(data_frame(stream, b"", fin=True) for stream in self._streams.values()))
         try:
             async with asyncio.timeout(CLIENT_CLOSE_TIMEOUT_S):
                 while await self._read() is not None:
@@ -133,7 +93,7 @@ class SpdyWire:
 
     async def _read(self) -> list[Frame] | None:
         """What arrived next; None at the end of the connection."""
-        data = await self._reader.read(READ_BYTES)
+        data = await self._wire.read()
         if not data:
             return None
         try:
@@ -141,7 +101,7 @@ class SpdyWire:
         except SpdyError as error:
             raise ConnectionAbortedError(str(error)) from error
         if answer:
-            self._writer.write(answer)
+            await self._wire.write(answer)
         return [frame for event in events if (frame := self._frame(event)) is not None]
 
     def _frame(self, event: Event) -> Frame | None:
@@ -151,7 +111,7 @@ class SpdyWire:
                 self._streams[channel] = event.stream
             return None
         channel = next((known for known, stream in self._streams.items() if stream == event.stream), None)
-        if isinstance(event, Ended):
+        if isinstance(event, Ended | Reset):
             return CLOSE_STDIN if channel is Channel.STDIN else None
         is_input = isinstance(event, Data) and channel in (Channel.STDIN, Channel.RESIZE)
         return Frame(channel, event.data) if is_input and channel is not None else None

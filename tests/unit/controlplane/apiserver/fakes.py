@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from controlplane.apiserver.streams import Channel, ExecRequest, Frame, LogRequest
+from controlplane.apiserver.streams import AttachRequest, Channel, ExecRequest, Frame, LogRequest, PortForwardRequest
 from controlplane.registry.interface import (
     Deleted,
     Listing,
@@ -22,7 +22,7 @@ from controlplane.registry.interface import (
 from orch.api.kind import Kind
 from orch.api.selectors import parse_label_selector
 from orch.client.client import EventType, PatchType
-from orch.errors import AlreadyExists, ApiError, Expired, Forbidden, NotFound
+from orch.errors import AlreadyExists, ApiError, BadRequest, Expired, Forbidden, NotFound
 
 AnyStored = Stored[Any]
 
@@ -183,7 +183,7 @@ class FakeExec:
     """Echoes stdin to stdout until its end or `exit`, then exits with `exit_code`; keeps what it got. Without stdin it
     ends at once."""
 
-    def __init__(self, request: ExecRequest, exit_code: int) -> None:
+    def __init__(self, request: ExecRequest | AttachRequest, exit_code: int) -> None:
         self.request = request
         self._exit_code = exit_code
         self.received: list[Frame] = []
@@ -221,7 +221,27 @@ class FakeExec:
         return Frame(Channel.ERROR, json.dumps(status).encode())
 
 
+class LocalPort:
+    """A port of a pod that is one on this machine."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def read(self) -> bytes:
+        return await self._reader.read(32 * 1024)
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def end(self) -> None:
+        self._writer.write_eof()
+
+
 class FakeStreams:
+    """`ports`: port of any pod -> port on this machine; all others refuse."""
+
     def __init__(self) -> None:
         self.log_chunks: list[bytes] = []
         self.exit_code = 0
@@ -230,14 +250,32 @@ class FakeStreams:
         self.log_requests: list[tuple[str, LogRequest]] = []
         self.execs: list[FakeExec] = []
         self.ended = asyncio.Event()
+        self.ports: dict[int, int] = {}
+        self.forwards: list[PortForwardRequest] = []
+        self.forwards_open = 0
 
     @asynccontextmanager
-    async def exec(self, node: str, request: ExecRequest) -> AsyncIterator[FakeExec]:
+    async def port_forward(self, node: str, request: PortForwardRequest) -> AsyncIterator[LocalPort]:
+        self.forwards.append(request)
+        if request.port not in self.ports:
+            raise BadRequest(f"dial tcp4 127.0.0.1:{request.port}: connect: connection refused")
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[request.port])
+        self.forwards_open += 1
+        try:
+            yield LocalPort(reader, writer)
+        finally:
+            self.forwards_open -= 1
+            writer.transport.abort()
+
+    @asynccontextmanager
+    async def exec(self, node: str, request: ExecRequest | AttachRequest) -> AsyncIterator[FakeExec]:
         self.execs.append(FakeExec(request, self.exit_code))
         try:
             yield self.execs[-1]
         finally:
             self.ended.set()
+
+    attach = exec
 
     @asynccontextmanager
     async def logs(self, node: str, request: LogRequest) -> AsyncIterator[AsyncIterator[bytes]]:

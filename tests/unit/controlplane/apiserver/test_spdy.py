@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.apiserver import spdy
-from controlplane.apiserver.spdy import DICTIONARY, Connection, Data, Ended, Opened, SpdyError, data_frame
+from controlplane.apiserver.spdy import DICTIONARY, Connection, Data, Ended, Opened, Reset, SpdyError, data_frame
 from controlplane.apiserver.streams import Channel, Frame
 from orch.api.kinds import PODS
 from orch.client.http import tls_context
@@ -69,7 +69,7 @@ def test_streams_and_pings_are_answered() -> None:
     assert connection.receive(ping) == ([], ping)
     ignored = control(spdy.FrameType.SETTINGS, b"\0\0\0\0") + control(spdy.FrameType.GOAWAY, b"\0" * 8)
     assert connection.receive(ignored) == ([], b"")
-    assert connection.receive(control(spdy.FrameType.RST_STREAM, struct.pack(">II", 5, 5))) == ([Ended(5)], b"")
+    assert connection.receive(control(spdy.FrameType.RST_STREAM, struct.pack(">II", 5, 5))) == ([Reset(5)], b"")
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_what_is_no_spdy_is_refused(data: bytes) -> None:
 
 
 async def connect(
-    running: RunningServer, protocol: str = "v4.channel.k8s.io"
+    running: RunningServer, protocol: str = "v4.channel.k8s.io", path: str = PATH
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     port = running.server.addresses[0][1]
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls_context(running.access))
-    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n"
     writer.write(f"{head}X-Stream-Protocol-Version: {protocol}\r\n\r\n".encode())
     return reader, writer
 

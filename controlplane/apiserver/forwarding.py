@@ -1,0 +1,132 @@
+"""One forwarded connection, whatever protocol its client speaks: bytes from the client, a port of a pod, bytes back.
+
+A connection ends when the pod ends its direction, as kubelet's does; a client that ends its own first still gets the
+answer. What waits for a slow pod is bounded; nothing waits for a slow client but the pod.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from controlplane.apiserver.pods import PodTarget
+from controlplane.apiserver.streams import NodeStreams, PortForwardRequest, PortStream
+from orch.errors import ApiError, BadRequest
+
+INLET_MAX_BYTES = 256 * 1024
+STALL_MAX_S = 300.0
+"""A connection whose pod takes nothing for so long, with a full inlet, is broken: it holds up all others of its
+session, since the client's protocols know no flow control of single connections."""
+PORT_MAX = 65535
+
+Send = Callable[[bytes], Awaitable[None]]
+
+
+class Inlet:
+    """Bytes on their way from the client to the pod, at most `INLET_MAX_BYTES` and one message."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._ended = self._closed = False
+        self._changed = asyncio.Condition()
+
+    async def put(self, data: bytes) -> None:
+        """Waits while the inlet is full; after `STALL_MAX_S` it closes. A closed inlet drops what it gets."""
+        async with self._changed:
+            try:
+                async with asyncio.timeout(STALL_MAX_S):
+                    await self._changed.wait_for(lambda: self._closed or self._bytes < INLET_MAX_BYTES)
+            except TimeoutError:
+                self._closed = True
+            if not self._closed:
+                self._waiting.append(data)
+                self._bytes += len(data)
+            self._changed.notify_all()
+
+    async def end(self) -> None:
+        """The client sends nothing more."""
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    async def close(self) -> None:
+        """Nobody wants what is here, or what may come."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    async def take(self) -> bytes | None:
+        """b"" at the client's end, None when closed."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._waiting or self._ended or self._closed)
+            if self._closed:
+                return None
+            data = self._waiting.popleft() if self._waiting else b""
+            self._bytes -= len(data)
+            self._changed.notify_all()
+            return data
+
+
+class Forwarder:
+    """Opens connections to the ports of one pod."""
+
+    def __init__(self, streams: NodeStreams, target: PodTarget) -> None:
+        self._streams = streams
+        self._target = target
+
+    async def carry(self, port: int, inlet: Inlet, send: Send) -> str:
+        """Returns when the connection is over: what went wrong, in kubelet's words, or "". Raises what `send` does."""
+        target = self._target
+        request = PortForwardRequest(target.pod_uid, target.namespace, target.pod, port)
+        try:
+            async with self._streams.port_forward(target.node, request) as stream:
+                problem = await _both_ways(stream, inlet, send)
+        except ApiError as error:
+            problem = error.message
+        finally:
+            await inlet.close()
+        prefix = f"error forwarding port {port} to pod {target.pod}, uid {target.pod_uid}: "
+        return problem and f"{prefix}unable to do port forwarding: {problem}"
+
+
+async def _both_ways(stream: PortStream, inlet: Inlet, send: Send) -> str:
+    """Until the pod ends its direction, or the client gives the connection up."""
+    async with asyncio.TaskGroup() as group:
+        answering = group.create_task(_to_client(stream, send))
+        feeding = group.create_task(_to_pod(stream, inlet, answering))
+        await asyncio.wait((answering,))
+        feeding.cancel()
+    return "" if answering.cancelled() else answering.result()
+
+
+async def _to_client(stream: PortStream, send: Send) -> str:
+    while True:
+        try:
+            data = await stream.read()
+        except ConnectionError as error:
+            return str(error)
+        if not data:
+            return ""
+        await send(data)
+
+
+async def _to_pod(stream: PortStream, inlet: Inlet, answering: asyncio.Task[str]) -> None:
+    """A stream that breaks is noticed by the reader of its answers."""
+    try:
+        while data := await inlet.take():
+            await stream.write(data)
+        if data is None:
+            answering.cancel()
+        else:
+            await stream.end()
+    except ConnectionError:
+        return
+
+
+def port_number(text: str) -> int:
+    """Raises BadRequest."""
+    if not (text.isascii() and text.isdigit()) or int(text) > PORT_MAX:
+        raise BadRequest(f'unable to parse "{text}" as a port')
+    if int(text) < 1:
+        raise BadRequest(f'port "{text}" must be > 0')
+    return int(text)
