@@ -13,7 +13,7 @@ Conventions (they hold for every module of this package):
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, ClassVar, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -50,34 +50,85 @@ class ApiStruct(
 ):
     """Base of every API type. `gc=False` is safe: API objects are trees, never cyclic."""
 
+    is_atomic: ClassVar[bool] = False
+    """Server-side apply owns and replaces it whole (x-kubernetes-map-type: atomic): references and selectors."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListRule:
-    """How a list or struct field merges (x-kubernetes-patch-* and x-kubernetes-list-* of the Kubernetes OpenAPI)."""
+    """How a list or map field merges (x-kubernetes-patch-*, -list-* and -map-type of the Kubernetes OpenAPI).
+
+    A field without a rule: lists are replaced whole, maps and structs merge by key.
+    """
 
     patch_key: str = ""
     """JSON name of the key that strategic merge matches items by; empty: items are scalars or the field is a struct."""
     keys: tuple[str, ...] = ()
     """JSON names of the keys of an associative list (server-side apply); empty: a set."""
+    key_defaults: tuple[tuple[str, str], ...] = ()
+    """What a key is where an item leaves it out."""
     retain_keys: bool = False
     """Strategic merge sends `$retainKeys`: keys not named by the patch are cleared (unions)."""
     is_list: bool = True
+    merges: bool = True
+    """Whether strategic merge merges the list too."""
+    is_atomic: bool = False
+    """Server-side apply owns and replaces the field whole."""
+
+    @property
+    def list_type(self) -> str:
+        """x-kubernetes-list-type."""
+        if self.is_atomic:
+            return "atomic"
+        return "map" if self.keys else "set"
 
 
-def merge_list(patch_key: str, *, keys: tuple[str, ...] = (), retain_keys: bool = False) -> msgspec.Meta:
-    """An associative list: items with the same key are the same item."""
-    rule = ListRule(patch_key=patch_key, keys=keys or (patch_key,), retain_keys=retain_keys)
-    return msgspec.Meta(extra={"list_rule": rule})
+def merge_list(
+    patch_key: str,
+    *,
+    keys: tuple[str, ...] = (),
+    key_defaults: tuple[tuple[str, str], ...] = (),
+    retain_keys: bool = False,
+    is_atomic: bool = False,
+) -> msgspec.Meta:
+    """An associative list: items with the same key are the same item. `is_atomic`: for strategic merge only."""
+    rule = ListRule(
+        patch_key=patch_key,
+        keys=keys or (patch_key,),
+        key_defaults=key_defaults,
+        retain_keys=retain_keys,
+        is_atomic=is_atomic,
+    )
+    return _rule(rule)
 
 
 def merge_set() -> msgspec.Meta:
     """A list of scalars that merges as a set."""
-    return msgspec.Meta(extra={"list_rule": ListRule()})
+    return _rule(ListRule())
+
+
+def apply_list(*keys: str) -> msgspec.Meta:
+    """An associative list for server-side apply; strategic merge replaces it."""
+    return _rule(ListRule(keys=keys, merges=False))
+
+
+def apply_set() -> msgspec.Meta:
+    """A set for server-side apply; strategic merge replaces it."""
+    return _rule(ListRule(merges=False))
+
+
+def atomic_map() -> msgspec.Meta:
+    """A map that server-side apply replaces whole."""
+    return _rule(ListRule(is_list=False, merges=False, is_atomic=True))
 
 
 def retain_keys() -> msgspec.Meta:
     """A union struct: a strategic merge clears the members that the patch does not name."""
-    return msgspec.Meta(extra={"list_rule": ListRule(retain_keys=True, is_list=False)})
+    return _rule(ListRule(retain_keys=True, is_list=False))
+
+
+def _rule(rule: ListRule) -> msgspec.Meta:
+    return msgspec.Meta(extra={"list_rule": rule})
 
 
 def always(value: T, *, name: str | None = None) -> T:

@@ -48,7 +48,7 @@ class StructCodec(Generic[T]):
         return _encoder.encode(obj)
 
     def from_plain(self, plain: Mapping[str, Any]) -> T:
-        return msgspec.convert(plain, self.struct)
+        return msgspec.convert(_with_raw_fields(plain), self.struct)
 
     def to_plain(self, obj: T) -> dict[str, Any]:
         plain: dict[str, Any] = _plain_decoder.decode(_encoder.encode(obj))
@@ -90,7 +90,7 @@ class UntypedCodec:
         return _encoder.encode(self._join(obj))
 
     def from_plain(self, plain: Mapping[str, Any]) -> UntypedObject:
-        return self._split(plain, msgspec.convert(plain.get("metadata") or {}, ObjectMeta))
+        return self._split(plain, msgspec.convert(_with_raw_fields(plain).get("metadata") or {}, ObjectMeta))
 
     def to_plain(self, obj: UntypedObject) -> dict[str, Any]:
         plain: dict[str, Any] = _plain_decoder.decode(self.encode(obj))
@@ -111,6 +111,21 @@ class UntypedCodec:
 
     def _join(self, obj: UntypedObject) -> dict[str, Any]:
         return {"apiVersion": obj.api_version, "kind": obj.kind, "metadata": obj.metadata, **obj.content}
+
+
+def _with_raw_fields(plain: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`plain` with the field sets of managedFields as JSON text, which is how objects keep them."""
+    metadata = plain.get("metadata")
+    entries = metadata.get("managedFields") if isinstance(metadata, Mapping) else None
+    if not isinstance(metadata, Mapping) or not isinstance(entries, Sequence):
+        return plain
+    raw = [_with_raw_set(entry) if isinstance(entry, Mapping) else entry for entry in entries]
+    return {**plain, "metadata": {**metadata, "managedFields": raw}}
+
+
+def _with_raw_set(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    fields = entry.get("fieldsV1")
+    return {**entry, "fieldsV1": msgspec.Raw(_encoder.encode(fields))} if isinstance(fields, Mapping) else entry
 
 
 class _Repeated(dict[str, Any]):

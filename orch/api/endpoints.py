@@ -1,6 +1,7 @@
 """Endpoints (core/v1)."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from orch.api.base import ApiStruct, Int32, always
 from orch.api.causes import Causes
@@ -13,6 +14,7 @@ from orch.errors import Cause
 
 
 class EndpointAddress(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     hostname: str | None = None
     ip: str = always("")
     node_name: str | None = None
@@ -20,6 +22,7 @@ class EndpointAddress(ApiStruct):
 
 
 class EndpointsPort(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     app_protocol: str | None = None
     name: str | None = None
     port: Int32 = always(0)

@@ -2,8 +2,9 @@
 
 import ipaddress
 from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
-from orch.api.base import ApiStruct, Int32, always
+from orch.api.base import ApiStruct, Int32, always, apply_set
 from orch.api.causes import Causes
 from orch.api.change import change, each_or_none, fill
 from orch.api.formats import dns_label_problem, dns_subdomain_problem, port_problem
@@ -33,7 +34,7 @@ class EndpointHints(ApiStruct):
 
 
 class Endpoint(ApiStruct):
-    addresses: tuple[str, ...] = always(())
+    addresses: Annotated[tuple[str, ...], apply_set()] = always(())
     conditions: EndpointConditions | None = None
     deprecated_topology: dict[str, str] | None = None
     hints: EndpointHints | None = None
@@ -44,6 +45,7 @@ class Endpoint(ApiStruct):
 
 
 class EndpointPort(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     app_protocol: str | None = None
     name: str | None = None
     port: Int32 | None = None

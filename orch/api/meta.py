@@ -1,6 +1,8 @@
 """Object metadata, label selectors, Status and delete options (meta/v1)."""
 
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
+
+import msgspec
 
 from orch.api.base import ApiStruct, Int32, Int64, Time, always, merge_list, merge_set
 
@@ -37,6 +39,7 @@ class LabelSelectorRequirement(ApiStruct):
 
 
 class LabelSelector(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     match_expressions: tuple[LabelSelectorRequirement, ...] | None = None
     match_labels: dict[str, str] | None = None
 
@@ -51,7 +54,8 @@ class ListMeta(ApiStruct):
 class ManagedFieldsEntry(ApiStruct):
     api_version: str | None = None
     fields_type: str | None = None
-    fields_v1: dict[str, Any] | None = None
+    fields_v1: msgspec.Raw = msgspec.Raw()
+    """JSON text of a set of fields (`orch.managed.sets`): who does not ask for it never parses it. Empty: absent."""
     manager: str | None = None
     operation: str | None = None
     subresource: str | None = None

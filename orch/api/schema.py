@@ -31,6 +31,7 @@ class Form(StrEnum):
     INT_OR_STRING = "an integer or a string"
     QUANTITY = "a quantity"
     ANY = "any value"
+    RAW = "an object kept as text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Field:
     rule: ListRule | None = None
     always: bool = False
     """Written on output even when it holds its zero value."""
+    default: Any = None
+    """What stands for an absent value, where the field is not always written."""
 
 
 @cache
@@ -68,6 +71,7 @@ def _field(info: msgspec.structs.FieldInfo) -> Field:
         shape=shape_of(info.type),
         rule=_rule(info.type),
         always=info.default is msgspec.NODEFAULT,
+        default=None if info.default is msgspec.NODEFAULT else info.default,
     )
 
 
@@ -127,4 +131,5 @@ _SCALARS: Mapping[Any, Shape] = {
     bytes: Shape(Form.BYTES),
     datetime: Shape(Form.TIME),
     Any: Shape(Form.ANY),
+    msgspec.Raw: Shape(Form.RAW),
 }

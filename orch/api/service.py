@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from orch.api.base import ApiStruct, Int32, IntOrString, always, merge_list
+from orch.api.base import ApiStruct, Int32, IntOrString, always, atomic_map, merge_list
 from orch.api.change import change, each_or_none, fill, fill_zero
 from orch.api.meta import Condition, Object, ObjectMeta
 from orch.api.shared import LoadBalancerStatus
@@ -41,9 +41,12 @@ class ServiceSpec(ApiStruct):
     load_balancer_class: str | None = None
     load_balancer_ip: str | None = field(default=None, name="loadBalancerIP")
     load_balancer_source_ranges: tuple[str, ...] | None = None
-    ports: Annotated[tuple[ServicePort, ...] | None, merge_list("port", keys=("port", "protocol"))] = None
+    ports: Annotated[
+        tuple[ServicePort, ...] | None,
+        merge_list("port", keys=("port", "protocol"), key_defaults=(("protocol", "TCP"),)),
+    ] = None
     publish_not_ready_addresses: bool | None = None
-    selector: dict[str, str] | None = None
+    selector: Annotated[dict[str, str] | None, atomic_map()] = None
     session_affinity: str | None = None
     session_affinity_config: SessionAffinityConfig | None = None
     traffic_distribution: str | None = None

@@ -1,6 +1,8 @@
 """Types that several kinds share: references, node selectors, resources, taints, load balancer status (core/v1)."""
 
-from orch.api.base import ApiStruct, Int32, Int64, Quantity, Time, always
+from typing import Annotated, ClassVar
+
+from orch.api.base import ApiStruct, Int32, Int64, Quantity, Time, always, apply_list
 
 
 class PortStatus(ApiStruct):
@@ -21,6 +23,7 @@ class LoadBalancerStatus(ApiStruct):
 
 
 class LocalObjectReference(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     name: str | None = None
 
 
@@ -31,15 +34,18 @@ class NodeSelectorRequirement(ApiStruct):
 
 
 class NodeSelectorTerm(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     match_expressions: tuple[NodeSelectorRequirement, ...] | None = None
     match_fields: tuple[NodeSelectorRequirement, ...] | None = None
 
 
 class NodeSelector(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     node_selector_terms: tuple[NodeSelectorTerm, ...] = always(())
 
 
 class ObjectReference(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     api_version: str | None = None
     field_path: str | None = None
     kind: str | None = None
@@ -55,7 +61,7 @@ class ResourceClaim(ApiStruct):
 
 
 class ResourceRequirements(ApiStruct):
-    claims: tuple[ResourceClaim, ...] | None = None
+    claims: Annotated[tuple[ResourceClaim, ...] | None, apply_list("name")] = None
     limits: dict[str, Quantity] | None = None
     requests: dict[str, Quantity] | None = None
 
@@ -76,6 +82,7 @@ class Toleration(ApiStruct):
 
 
 class TypedLocalObjectReference(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     api_group: str | None = None
     kind: str = always("")
     name: str = always("")

@@ -39,6 +39,8 @@ class Walk:
             return self._list(value, shape.item, path)
         if not _IS[shape.form](value, shape):
             raise self.refusal(f"{path}: expected {_expected(shape)}, found {describe(value)}")
+        if shape.form is Form.RAW:
+            return value if isinstance(value, msgspec.Raw) else msgspec.Raw(msgspec.json.encode(value))
         return "".join(value.split()) if shape.form is Form.BYTES and isinstance(value, str) else value
 
     def refusal(self, detail: str) -> BadRequest:
@@ -128,6 +130,7 @@ _IS: Mapping[Form, Callable[[Any, Shape], bool]] = {
     Form.INT_OR_STRING: lambda value, shape: isinstance(value, str) or _is_int(value, 32),
     Form.QUANTITY: _is_quantity,
     Form.ANY: lambda value, shape: True,
+    Form.RAW: lambda value, shape: isinstance(value, Mapping | msgspec.Raw),
 }
 
 _ZERO: Mapping[Form, Any] = {
@@ -140,4 +143,5 @@ _ZERO: Mapping[Form, Any] = {
     Form.BYTES: "",
     Form.QUANTITY: "0",
     Form.ANY: None,
+    Form.RAW: {},
 }

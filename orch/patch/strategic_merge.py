@@ -50,7 +50,7 @@ def field_of(struct: Struct, key: str) -> Field | None:
 
 def merge_rule(field: Field | None) -> ListRule | None:
     """The rule of a field whose list merges; None when the list is replaced as a whole."""
-    if field is None or field.rule is None or not field.rule.is_list:
+    if field is None or field.rule is None or not field.rule.is_list or not field.rule.merges:
         return None
     return field.rule
 

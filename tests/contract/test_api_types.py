@@ -106,7 +106,7 @@ def fits(shape: Shape, text: str) -> bool:
         "int": {Form.INTEGER},
         "bool": {Form.BOOLEAN},
         "datetime": {Form.TIME, Form.MICRO_TIME},
-        "object": {Form.INT_OR_STRING, Form.ANY, Form.MAP},
+        "object": {Form.INT_OR_STRING, Form.ANY, Form.RAW, Form.MAP},
     }
     return shape.form in by_text.get(text, {Form.STRUCT})
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controlplane.apiserver.openapi import names
+from orch.api.authentication import TokenRequest
 from orch.api.base import ApiStruct, ListRule
 from orch.api.codec import StructCodec
 from orch.api.kind import Kind
@@ -23,6 +24,7 @@ SUBRESOURCE_BODIES: Mapping[str, tuple[type[ApiStruct], str, str]] = {
     "binding": (Binding, "", "v1"),
     "eviction": (Eviction, "policy", "v1"),
     "scale": (Scale, "autoscaling", "v1"),
+    "token": (TokenRequest, "authentication.k8s.io", "v1"),
 }
 """Subresource -> the struct of its body, group, version."""
 
@@ -85,7 +87,8 @@ def definitions(kinds: Iterable[AnyKind], dialect: Dialect) -> dict[str, Plain]:
         struct: [gvk("", "v1", struct.__name__)] for struct in (Status, DeleteOptions)
     }
     for kind in kinds:
-        found[list_name(kind)] = _list_schema(kind, dialect)
+        if not kind.virtual:
+            found[list_name(kind)] = _list_schema(kind, dialect)
         if isinstance(kind.codec, StructCodec):
             roots.append(kind.codec.struct)
             group_version_kinds[kind.codec.struct] = [gvk(kind.group, kind.version, kind.kind)]
@@ -133,6 +136,8 @@ def _reachable(roots: Iterable[type[ApiStruct]]) -> Iterator[type[ApiStruct]]:
 def _struct_schema(struct: type[ApiStruct], dialect: Dialect, group_version_kinds: list[Plain]) -> Plain:
     fields = fields_of(struct)
     schema: Plain = {"type": "object"}
+    if struct.is_atomic:
+        schema["x-kubernetes-map-type"] = "atomic"
     if description := struct.__dict__.get("__doc__"):
         schema["description"] = " ".join(description.split())
     if fields:
@@ -161,19 +166,20 @@ def _extensions(field: Field) -> Plain:
     if rule is None:
         return {"x-kubernetes-list-type": "atomic"} if field.shape.form is Form.LIST else {}
     if not rule.is_list:
-        return {"x-kubernetes-patch-strategy": "retainKeys"}
-    strategy = {"x-kubernetes-patch-strategy": "merge,retainKeys" if rule.retain_keys else "merge"}
-    return {**_list_type(rule), **strategy}
+        return {"x-kubernetes-map-type": "atomic"} if rule.is_atomic else {"x-kubernetes-patch-strategy": "retainKeys"}
+    return {**_list_type(rule), **_patch_strategy(rule)}
 
 
 def _list_type(rule: ListRule) -> Plain:
-    if not rule.patch_key:
-        return {"x-kubernetes-list-type": "set"}
-    return {
-        "x-kubernetes-list-map-keys": list(rule.keys),
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-patch-merge-key": rule.patch_key,
-    }
+    keys = {"x-kubernetes-list-map-keys": list(rule.keys)} if rule.list_type == "map" else {}
+    return {**keys, "x-kubernetes-list-type": rule.list_type}
+
+
+def _patch_strategy(rule: ListRule) -> Plain:
+    if not rule.merges:
+        return {}
+    key = {"x-kubernetes-patch-merge-key": rule.patch_key} if rule.patch_key else {}
+    return {**key, "x-kubernetes-patch-strategy": "merge,retainKeys" if rule.retain_keys else "merge"}
 
 
 def _shape_schema(shape: Shape, dialect: Dialect, extensions: Plain) -> Plain:

@@ -1,6 +1,6 @@
 """Containers of a pod: probes, lifecycle hooks, environment, ports, mounts (core/v1)."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import field
 
@@ -15,17 +15,20 @@ class ConfigMapEnvSource(ApiStruct):
 
 
 class ConfigMapKeySelector(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     key: str = always("")
     name: str | None = None
     optional: bool | None = None
 
 
 class ObjectFieldSelector(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     api_version: str | None = None
     field_path: str = always("")
 
 
 class FileKeySelector(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     key: str = always("")
     optional: bool | None = None
     path: str = always("")
@@ -33,12 +36,14 @@ class FileKeySelector(ApiStruct):
 
 
 class ResourceFieldSelector(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     container_name: str | None = None
     divisor: Quantity | None = None
     resource: str = always("")
 
 
 class SecretKeySelector(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     key: str = always("")
     name: str | None = None
     optional: bool | None = None
@@ -175,7 +180,8 @@ class Container(ApiStruct):
     liveness_probe: Probe | None = None
     name: str = always("")
     ports: Annotated[
-        tuple[ContainerPort, ...] | None, merge_list("containerPort", keys=("containerPort", "protocol"))
+        tuple[ContainerPort, ...] | None,
+        merge_list("containerPort", keys=("containerPort", "protocol"), key_defaults=(("protocol", "TCP"),)),
     ] = None
     readiness_probe: Probe | None = None
     resize_policy: tuple[ContainerResizePolicy, ...] | None = None
@@ -205,7 +211,8 @@ class EphemeralContainer(ApiStruct):
     liveness_probe: Probe | None = None
     name: str = always("")
     ports: Annotated[
-        tuple[ContainerPort, ...] | None, merge_list("containerPort", keys=("containerPort", "protocol"))
+        tuple[ContainerPort, ...] | None,
+        merge_list("containerPort", keys=("containerPort", "protocol"), key_defaults=(("protocol", "TCP"),)),
     ] = None
     readiness_probe: Probe | None = None
     resize_policy: tuple[ContainerResizePolicy, ...] | None = None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from orch.api.base import ApiStruct, Int32, Int64, Quantity, always, merge_list
+from orch.api.base import ApiStruct, Int32, Int64, Quantity, always, atomic_map, merge_list
 from orch.api.meta import LabelSelector, Object, ObjectMeta
 from orch.api.pod.affinity import Affinity
 from orch.api.pod.container import Container, EphemeralContainer
@@ -78,7 +78,7 @@ class PodSpec(ApiStruct):
     image_pull_secrets: Annotated[tuple[LocalObjectReference, ...] | None, merge_list("name")] = None
     init_containers: Annotated[tuple[Container, ...] | None, merge_list("name")] = None
     node_name: str | None = None
-    node_selector: dict[str, str] | None = None
+    node_selector: Annotated[dict[str, str] | None, atomic_map()] = None
     os: PodOS | None = None
     overhead: dict[str, Quantity] | None = None
     preemption_policy: str | None = None

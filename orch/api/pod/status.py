@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import field
 
-from orch.api.base import ApiStruct, Int32, Int64, Quantity, Time, always, merge_list
+from orch.api.base import ApiStruct, Int32, Int64, Quantity, Time, always, apply_list, merge_list
 from orch.api.shared import ResourceRequirements
 
 
@@ -46,7 +46,7 @@ class ResourceHealth(ApiStruct):
 
 class ResourceStatus(ApiStruct):
     name: str = always("")
-    resources: tuple[ResourceHealth, ...] | None = None
+    resources: Annotated[tuple[ResourceHealth, ...] | None, apply_list("resourceID")] = None
 
 
 class LinuxContainerUser(ApiStruct):
@@ -68,7 +68,7 @@ class VolumeMountStatus(ApiStruct):
 
 class ContainerStatus(ApiStruct):
     allocated_resources: dict[str, Quantity] | None = None
-    allocated_resources_status: tuple[ResourceStatus, ...] | None = None
+    allocated_resources_status: Annotated[tuple[ResourceStatus, ...] | None, apply_list("name")] = None
     container_id: str | None = field(default=None, name="containerID")
     image: str = always("")
     image_id: str = always("", name="imageID")
@@ -81,7 +81,7 @@ class ContainerStatus(ApiStruct):
     state: ContainerState = always(ContainerState())
     stop_signal: str | None = None
     user: ContainerUser | None = None
-    volume_mounts: tuple[VolumeMountStatus, ...] | None = None
+    volume_mounts: Annotated[tuple[VolumeMountStatus, ...] | None, merge_list("mountPath")] = None
 
 
 class HostIP(ApiStruct):
@@ -121,7 +121,9 @@ class PodStatus(ApiStruct):
     ephemeral_container_statuses: tuple[ContainerStatus, ...] | None = None
     extended_resource_claim_status: PodExtendedResourceClaimStatus | None = None
     host_ip: str | None = field(default=None, name="hostIP")
-    host_ips: Annotated[tuple[HostIP, ...] | None, merge_list("ip")] = field(default=None, name="hostIPs")
+    host_ips: Annotated[tuple[HostIP, ...] | None, merge_list("ip", is_atomic=True)] = field(
+        default=None, name="hostIPs"
+    )
     init_container_statuses: tuple[ContainerStatus, ...] | None = None
     message: str | None = None
     nominated_node_name: str | None = None
