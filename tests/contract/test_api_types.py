@@ -30,6 +30,7 @@ ROOTS: list[type[ApiStruct]] = [
 ABSENT_THOUGH_REQUIRED = {
     ("V1Condition", "lastTransitionTime"),
     ("V1ScaleIOVolumeSource", "secretRef"),
+    ("V1ScaleIOPersistentVolumeSource", "secretRef"),
     ("EventsV1Event", "eventTime"),
     ("EventsV1EventSeries", "lastObservedTime"),
 }

@@ -13,6 +13,8 @@ Cell = str | int
 
 WIDE = 1
 """Priority of columns that only `-o wide` shows."""
+SHOWN_MAX = 3
+"""Endpoints, hosts and the like named in a cell; of the rest the number is told."""
 NONE, UNKNOWN, UNSET = "<none>", "<unknown>", "<unset>"
 
 
@@ -90,6 +92,13 @@ def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
 
 def joined(values: Sequence[str]) -> str:
     return ",".join(values) if values else NONE
+
+
+def some(texts: Sequence[str], empty: str) -> str:
+    """The first few."""
+    if len(texts) <= SHOWN_MAX:
+        return ",".join(texts) or empty
+    return f"{','.join(texts[:SHOWN_MAX])} + {len(texts) - SHOWN_MAX} more..."
 
 
 def labels(pairs: Mapping[str, str] | None) -> str:

@@ -13,14 +13,12 @@ from controlplane.apiserver.tables.columns import (
     created,
     joined,
     labels,
+    some,
     wide,
 )
 from orch.api.endpoints import Endpoints, EndpointSubset
 from orch.api.endpointslice import EndpointSlice
 from orch.api.service import Service, ServicePort
-
-SHOWN_MAX = 3
-"""Endpoints named in a cell; of the rest the number is told."""
 
 
 def service_cells(service: Service, now: datetime) -> list[Cell]:
@@ -54,7 +52,7 @@ def _external_ip(service: Service) -> str:
 
 def endpoints_cells(endpoints: Endpoints, now: datetime) -> list[Cell]:
     addresses = [text for subset in endpoints.subsets or () for text in _addresses(subset)]
-    return [endpoints.metadata.name, _some(addresses, NONE), created(endpoints, now)]
+    return [endpoints.metadata.name, some(addresses, NONE), created(endpoints, now)]
 
 
 def _addresses(subset: EndpointSubset) -> list[str]:
@@ -64,20 +62,14 @@ def _addresses(subset: EndpointSubset) -> list[str]:
     return [f"[{ip}]:{port.port}" if ":" in ip else f"{ip}:{port.port}" for port in subset.ports for ip in addresses]
 
 
-def _some(texts: list[str], empty: str) -> str:
-    if len(texts) <= SHOWN_MAX:
-        return ",".join(texts) or empty
-    return f"{','.join(texts[:SHOWN_MAX])} + {len(texts) - SHOWN_MAX} more..."
-
-
 def endpoint_slice_cells(slice_: EndpointSlice, now: datetime) -> list[Cell]:
     ports = ["*" if port.port is None else str(port.port) for port in slice_.ports or ()]
     addresses = [address for endpoint in slice_.endpoints for address in endpoint.addresses]
     return [
         slice_.metadata.name,
         slice_.address_type,
-        _some(ports, UNSET),
-        _some(addresses, UNSET),
+        some(ports, UNSET),
+        some(addresses, UNSET),
         created(slice_, now),
     ]
 

@@ -11,6 +11,16 @@ from controlplane.apiserver.tables.columns import AGE, NAME, Cell, Printer, crea
 from controlplane.apiserver.tables.config import CONFIGMAPS, SECRETS, SERVICEACCOUNTS
 from controlplane.apiserver.tables.networks import ENDPOINTS, ENDPOINTSLICES, SERVICES
 from controlplane.apiserver.tables.pods import PODS
+from controlplane.apiserver.tables.policies import (
+    INGRESSCLASSES,
+    INGRESSES,
+    LIMITRANGES,
+    NETWORKPOLICIES,
+    PRIORITYCLASSES,
+    RESOURCEQUOTAS,
+    RUNTIMECLASSES,
+)
+from controlplane.apiserver.tables.storage import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, STORAGECLASSES
 from controlplane.apiserver.tables.workloads import DEPLOYMENTS, REPLICASETS
 from controlplane.registry.interface import Stored
 from orch.api.kind import Kind
@@ -24,9 +34,13 @@ PRINTERS: Mapping[tuple[str, str], Printer[Any]] = {
     ("", "configmaps"): CONFIGMAPS,
     ("", "endpoints"): ENDPOINTS,
     ("", "events"): EVENTS,
+    ("", "limitranges"): LIMITRANGES,
     ("", "namespaces"): NAMESPACES,
     ("", "nodes"): NODES,
+    ("", "persistentvolumeclaims"): PERSISTENTVOLUMECLAIMS,
+    ("", "persistentvolumes"): PERSISTENTVOLUMES,
     ("", "pods"): PODS,
+    ("", "resourcequotas"): RESOURCEQUOTAS,
     ("", "secrets"): SECRETS,
     ("", "serviceaccounts"): SERVICEACCOUNTS,
     ("", "services"): SERVICES,
@@ -34,6 +48,12 @@ PRINTERS: Mapping[tuple[str, str], Printer[Any]] = {
     ("apps", "replicasets"): REPLICASETS,
     ("coordination.k8s.io", "leases"): LEASES,
     ("discovery.k8s.io", "endpointslices"): ENDPOINTSLICES,
+    ("networking.k8s.io", "ingressclasses"): INGRESSCLASSES,
+    ("networking.k8s.io", "ingresses"): INGRESSES,
+    ("networking.k8s.io", "networkpolicies"): NETWORKPOLICIES,
+    ("node.k8s.io", "runtimeclasses"): RUNTIMECLASSES,
+    ("scheduling.k8s.io", "priorityclasses"): PRIORITYCLASSES,
+    ("storage.k8s.io", "storageclasses"): STORAGECLASSES,
 }
 
 

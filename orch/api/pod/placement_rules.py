@@ -7,7 +7,7 @@ from orch.api.formats import label_key_problem, label_value_problem
 from orch.api.metadata import label_rules, selector_rules
 from orch.api.pod.affinity import Affinity, PodAffinity, PodAffinityTerm, PodAntiAffinity
 from orch.api.pod.spec import PodSpec, TopologySpreadConstraint
-from orch.api.shared import NodeSelectorRequirement, NodeSelectorTerm, Toleration
+from orch.api.shared import NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Toleration
 
 TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
 _NODE_OPERATORS = frozenset({"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"})
@@ -58,17 +58,20 @@ def _affinity_rules(causes: Causes, path: str, affinity: Affinity) -> None:
         at = f"{path}.nodeAffinity"
         required = node.required_during_scheduling_ignored_during_execution
         if required is not None:
-            terms_path = f"{at}.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
-            if not required.node_selector_terms:
-                causes.required(terms_path, "must have at least one node selector term")
-            for index, term in enumerate(required.node_selector_terms):
-                _node_term_rules(causes, f"{terms_path}[{index}]", term)
+            node_selector_rules(causes, f"{at}.requiredDuringSchedulingIgnoredDuringExecution", required)
         for index, preferred in enumerate(node.preferred_during_scheduling_ignored_during_execution or ()):
             item = f"{at}.preferredDuringSchedulingIgnoredDuringExecution[{index}]"
             _weight_rules(causes, item, preferred.weight)
             _node_term_rules(causes, f"{item}.preference", preferred.preference)
     _pod_affinity_rules(causes, f"{path}.podAffinity", affinity.pod_affinity)
     _pod_affinity_rules(causes, f"{path}.podAntiAffinity", affinity.pod_anti_affinity)
+
+
+def node_selector_rules(causes: Causes, path: str, selector: NodeSelector) -> None:
+    if not selector.node_selector_terms:
+        causes.required(f"{path}.nodeSelectorTerms", "must have at least one node selector term")
+    for index, term in enumerate(selector.node_selector_terms):
+        _node_term_rules(causes, f"{path}.nodeSelectorTerms[{index}]", term)
 
 
 def _pod_affinity_rules(causes: Causes, path: str, affinity: PodAffinity | PodAntiAffinity | None) -> None:

@@ -9,8 +9,8 @@ from orch.api.causes import Causes
 from orch.api.formats import label_key_problem
 from orch.api.shared import ResourceRequirements
 
-_STANDARD = re.compile(r"cpu|memory|ephemeral-storage|hugepages-.+")
-_OVERCOMMITTABLE = frozenset({"cpu", "memory", "ephemeral-storage"})
+STANDARD_RESOURCES = re.compile(r"cpu|memory|ephemeral-storage|hugepages-.+")
+OVERCOMMITTABLE = frozenset({"cpu", "memory", "ephemeral-storage"})
 
 
 def resource_rules(causes: Causes, path: str, resources: ResourceRequirements) -> None:
@@ -20,7 +20,7 @@ def resource_rules(causes: Causes, path: str, resources: ResourceRequirements) -
     for name, requested in requests.items():
         _request_rules(causes, f"{path}.requests", name, requested, limits)
     for name in limits:
-        if name not in _OVERCOMMITTABLE and name not in requests and _is_extended(name):
+        if name not in OVERCOMMITTABLE and name not in requests and _is_extended(name):
             causes.required(f"{path}.requests", "Request must be set for non overcommitable resources")
 
 
@@ -29,7 +29,7 @@ def amount_rules(causes: Causes, path: str, amounts: Mapping[str, Quantity]) -> 
     for name, amount in amounts.items():
         if "/" in name:
             causes.check(f"{path}[{name}]", name, label_key_problem(name))
-        elif not _STANDARD.fullmatch(name):
+        elif not STANDARD_RESOURCES.fullmatch(name):
             causes.invalid(f"{path}[{name}]", name, "must be a standard resource for containers")
         parsed = quantity.parse(amount)
         if parsed < 0:
@@ -40,7 +40,7 @@ def amount_rules(causes: Causes, path: str, amounts: Mapping[str, Quantity]) -> 
 
 def _request_rules(causes: Causes, path: str, name: str, requested: Quantity, limits: Mapping[str, Quantity]) -> None:
     if name not in limits:
-        if name not in _OVERCOMMITTABLE:
+        if name not in OVERCOMMITTABLE:
             causes.required(
                 path.removesuffix(".requests") + ".limits", "Limit must be set for non overcommitable resources"
             )
@@ -48,7 +48,7 @@ def _request_rules(causes: Causes, path: str, name: str, requested: Quantity, li
     request, limit = quantity.parse(requested), quantity.parse(limits[name])
     if request > limit:
         causes.invalid(path, requested, f"must be less than or equal to {name} limit of {limits[name]}")
-    elif request < limit and name not in _OVERCOMMITTABLE:
+    elif request < limit and name not in OVERCOMMITTABLE:
         causes.invalid(path, requested, f"must be equal to {name} limit of {limits[name]}")
 
 

@@ -115,7 +115,7 @@ class PersistentVolumeClaimSpec(ApiStruct):
     access_modes: tuple[str, ...] | None = None
     data_source: TypedLocalObjectReference | None = None
     data_source_ref: TypedObjectReference | None = None
-    resources: VolumeResourceRequirements | None = None
+    resources: VolumeResourceRequirements = always(VolumeResourceRequirements())
     selector: LabelSelector | None = None
     storage_class_name: str | None = None
     volume_attributes_class_name: str | None = None

@@ -94,8 +94,9 @@ def _ephemeral(source: v.EphemeralVolumeSource) -> v.EphemeralVolumeSource:
     if template is None:
         return source
     spec = fill(template.spec, volume_mode="Filesystem")
-    resources = into(
+    resources = change(
         spec.resources,
-        lambda r: change(r, limits=quantity.canonical_map(r.limits), requests=quantity.canonical_map(r.requests)),
+        limits=quantity.canonical_map(spec.resources.limits),
+        requests=quantity.canonical_map(spec.resources.requests),
     )
     return change(source, volume_claim_template=change(template, spec=change(spec, resources=resources)))
