@@ -1,33 +1,121 @@
-"""How many requests may be in work at once, and for how long. Long-running requests are not counted and not timed."""
+"""How many requests may be in work at once, whose turn it is, and for how long. Long-running requests are not counted
+and not timed."""
 
 import asyncio
-from types import TracebackType
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from orch.errors import TooManyRequests
 
+A = TypeVar("A")
+R = TypeVar("R")
 
-class Gate:
-    """A counter with a bound (kube-apiserver's max-in-flight); entering a full gate raises TooManyRequests and never
-    waits."""
 
-    __slots__ = ("_in_flight", "_max", "_retry_after_s")
+@dataclass(frozen=True, slots=True)
+class GateLimits:
+    """All but the last counted in requests."""
 
-    def __init__(self, max_in_flight: int, retry_after_s: int) -> None:
+    in_flight_max: int
+    in_flight_per_user_max: int
+    """Less than all, so that there is room for somebody else; what else a user sends waits."""
+    queued_per_user_max: int
+    """More than that are refused with 429."""
+    retry_after_s: int
+
+
+@dataclass(slots=True, eq=False)
+class _Flow:
+    """The requests of one user."""
+
+    user: str
+    in_flight: int = 0
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+
+class FairGate:
+    """A bound on requests in work (kube-apiserver's max-in-flight), shared fairly between users: a user's requests
+    wait in a queue of their own, and what gets free goes to the queues in turn, as in API priority and fairness.
+
+    A request that need not wait costs a lookup and two additions.
+    """
+
+    def __init__(self, limits: GateLimits) -> None:
+        self._limits = limits
         self._in_flight = 0
-        self._max = max_in_flight
-        self._retry_after_s = retry_after_s
+        self._flows: dict[str, _Flow] = {}
+        self._turns: OrderedDict[_Flow, None] = OrderedDict()
+        """Flows that wait and are below their share, the next one first. Empty while there is room for all."""
 
-    def __enter__(self) -> None:
-        if self._in_flight >= self._max:
-            raise TooManyRequests(
-                "too many requests are in flight, please try again later", retry_after_s=self._retry_after_s
-            )
+    async def run(self, user: str, handler: Callable[[A], Awaitable[R]], argument: A) -> R:
+        """`handler(argument)` when it is this request's turn. Raises TooManyRequests."""
+        flow = self._flows.get(user)
+        if flow is None:
+            flow = self._flows[user] = _Flow(user)
+        if self._in_flight < self._limits.in_flight_max and self._may_start(flow) and not flow.waiting:
+            self._start(flow)
+        else:
+            await self._wait(flow)
+        try:
+            return await handler(argument)
+        finally:
+            self._end(flow)
+
+    def _may_start(self, flow: _Flow) -> bool:
+        return flow.in_flight < self._limits.in_flight_per_user_max
+
+    def _start(self, flow: _Flow) -> None:
         self._in_flight += 1
+        flow.in_flight += 1
 
-    def __exit__(
-        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _end(self, flow: _Flow) -> None:
         self._in_flight -= 1
+        flow.in_flight -= 1
+        self._settle(flow)
+
+    async def _wait(self, flow: _Flow) -> None:
+        """Until the request is counted as in work."""
+        if len(flow.waiting) >= self._limits.queued_per_user_max:
+            raise TooManyRequests(
+                "too many requests of this user are waiting, please try again later",
+                retry_after_s=self._limits.retry_after_s,
+            )
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        flow.waiting.append(turn)
+        self._settle(flow)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._settle(flow)
+            else:  # cancelled after its turn had come
+                self._end(flow)
+            raise
+
+    def _settle(self, flow: _Flow) -> None:
+        """After any change of a flow: gives it its place among the turns or forgets it, then lets in who has room."""
+        if not flow.waiting:
+            self._turns.pop(flow, None)
+            if not flow.in_flight:
+                self._flows.pop(flow.user, None)
+        elif self._may_start(flow):
+            self._turns.setdefault(flow)
+        while self._turns and self._in_flight < self._limits.in_flight_max:
+            self._let_in(self._turns.popitem(last=False)[0])
+
+    def _let_in(self, flow: _Flow) -> None:
+        """The first of a flow's queue that was not cancelled; the flow then waits for its next turn."""
+        while flow.waiting:
+            turn = flow.waiting.popleft()
+            if not turn.cancelled():
+                self._start(flow)
+                turn.set_result(None)
+                break
+        if flow.waiting and self._may_start(flow):
+            self._turns[flow] = None
+        elif not flow.waiting and not flow.in_flight:
+            self._flows.pop(flow.user, None)
 
 
 class Deadlines:

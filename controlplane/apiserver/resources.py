@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from aiohttp.web import BaseRequest, StreamResponse
 
 from controlplane.apiserver.call import Call
-from controlplane.apiserver.limits import Deadlines, Gate
+from controlplane.apiserver.limits import Deadlines, FairGate
 from controlplane.apiserver.negotiation import Wanted
 from controlplane.apiserver.objects import Handler, Objects, verbs_of
 from controlplane.apiserver.paths import ResourcePath, verb_of
@@ -34,8 +34,8 @@ class Resources:
         self._api = api
         self._kinds = kinds
         self.deadlines = Deadlines(settings.request_timeout_s)
-        self._reads = Gate(settings.reads_in_flight_max, settings.retry_after_s)
-        self._writes = Gate(settings.writes_in_flight_max, settings.retry_after_s)
+        self._reads = FairGate(settings.reads)
+        self._writes = FairGate(settings.writes)
         self.watches = Watches(api, clock, ids, settings)
         self._verbs = verbs_of(Objects(api, clock, settings.body_max_bytes))
         lookup = PodLookup(api)
@@ -76,12 +76,11 @@ class Resources:
         handler = self._verbs.get((method, what))
         if handler is None or (kind.namespaced and not path.namespace and method != "GET" and what == "collection"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        with self._reads if method == "GET" else self._writes:
-            task = self.deadlines.begin()
-            try:
-                return await handler(call)
-            finally:
-                self.deadlines.end(task)
+        gate, task = self._reads if method == "GET" else self._writes, self.deadlines.begin()
+        try:
+            return await gate.run(context.user.name, handler, call)
+        finally:
+            self.deadlines.end(task)
 
     async def _refuse_unknown(self, method: str, context: RequestContext, path: ResourcePath) -> None:
         """Authorization comes before 404, so that names of resources cannot be probed."""

@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 
+from controlplane.apiserver.limits import GateLimits
+
 KUBERNETES_MAJOR, KUBERNETES_MINOR = "1", "34"
-GIT_VERSION = "v1.34.0+orch"
+GIT_VERSION = "v1.34.2+orch"
 """The Kubernetes release whose API the server presents."""
+
+READS = GateLimits(in_flight_max=400, in_flight_per_user_max=100, queued_per_user_max=400, retry_after_s=1)
+WRITES = GateLimits(in_flight_max=200, in_flight_per_user_max=64, queued_per_user_max=400, retry_after_s=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +31,8 @@ class ServerSettings:
     body_max_bytes: int = 3 * 1024 * 1024
     request_timeout_s: float = 60.0
     """For everything but watch, followed logs and exec."""
-    reads_in_flight_max: int = 400
-    writes_in_flight_max: int = 200
-    retry_after_s: int = 1
+    reads: GateLimits = READS
+    writes: GateLimits = WRITES
 
     watch_timeout_min_s: float = 1800.0
     """A watch without timeoutSeconds ends after a random time between this and twice this, as in Kubernetes, so that
