@@ -47,15 +47,13 @@ async def _spdy(call: Call, forwarder: Forwarder) -> StreamResponse:
 
 
 async def _tunnel(call: Call, forwarder: Forwarder) -> StreamResponse:
-    web_socket = await open_web_socket(call.request, (TUNNEL_PROTOCOL,))
-    await SpdyForwards(MessageWire(web_socket), forwarder).run()
-    await web_socket.close()
+    async with open_web_socket(call.request, (TUNNEL_PROTOCOL,)) as web_socket:
+        await SpdyForwards(MessageWire(web_socket), forwarder).run()
     return web_socket
 
 
 async def _channels(call: Call, forwarder: Forwarder, protocol: str) -> StreamResponse:
     ports = portforward_channels.ports_of(call.query)
-    web_socket = await open_web_socket(call.request, (protocol,) if protocol else ())
-    await ChannelForwards(web_socket, forwarder, ports).run()
-    await web_socket.close()
+    async with open_web_socket(call.request, (protocol,) if protocol else ()) as web_socket:
+        await ChannelForwards(web_socket, forwarder, ports).run()
     return web_socket

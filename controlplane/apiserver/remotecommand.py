@@ -94,12 +94,11 @@ class RemoteCommands:
 
 async def _over_websocket(call: Call, wanted: Wanted, opening: Opening) -> StreamResponse:
     protocol = channels.choose(call.request.headers.get("Sec-WebSocket-Protocol", ""))
-    async with opening as stream:
-        web_socket = await open_web_socket(call.request, (protocol.name,) if protocol.name else ())
+    names = (protocol.name,) if protocol.name else ()
+    async with opening as stream, open_web_socket(call.request, names) as web_socket:
         wire = WebSocketWire(web_socket, protocol)
         await wire.send(Frame(wanted.opening_channel, b""))
         await pump(wire, stream)
-    await web_socket.close()
     return web_socket
 
 

@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
+from controlplane.apiserver import byte_wires, forwarding
 from controlplane.apiserver.spdy import data_frame
 from orch.api.kinds import PODS
 from tests import builders
 from tests.apiserver import RunningServer
-from tests.unit.controlplane.apiserver.fakes import FakeApi, FakeStreams
+from tests.unit.controlplane.apiserver.fakes import FakeApi, FakeStreams, LocalPort
 from tests.unit.controlplane.apiserver.test_spdy import Client, connect, control, read_frames
 
 FORWARD = "/api/v1/namespaces/default/pods/web/portforward"
@@ -31,7 +32,8 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @pytest.fixture(autouse=True)
-async def servers(api: FakeApi, streams: FakeStreams) -> AsyncIterator[None]:
+async def held(api: FakeApi, streams: FakeStreams) -> AsyncIterator[list[asyncio.StreamWriter]]:
+    """Connections of the silent server."""
     await api.put(PODS, builders.pod("web", node="node-1"))
     held: list[asyncio.StreamWriter] = []
 
@@ -42,7 +44,7 @@ async def servers(api: FakeApi, streams: FakeStreams) -> AsyncIterator[None]:
 
     listening = [await asyncio.start_server(handler, "127.0.0.1", 0) for handler in (echo, silent)]
     streams.ports = dict(zip((ECHO, SILENT), (s.sockets[0].getsockname()[1] for s in listening), strict=True))
-    yield
+    yield held
     for server in listening:
         server.close()
     for writer in held:
@@ -149,7 +151,9 @@ async def test_a_client_that_leaves_leaks_nothing(running: RunningServer, stream
             await asyncio.sleep(0.01)
 
 
-async def test_a_pod_that_takes_nothing_holds_the_client_back(running: RunningServer) -> None:
+async def test_a_pod_that_takes_nothing_holds_the_client_back(
+    running: RunningServer, streams: FakeStreams, held: list[asyncio.StreamWriter]
+) -> None:
     _, writer = await opened(running)
     writer.write(pair(Client(), 1, "0", SILENT))
     sent, most = 0, 64 * 1024 * 1024
@@ -163,6 +167,28 @@ async def test_a_pod_that_takes_nothing_holds_the_client_back(running: RunningSe
         pass
     assert sent < most
     writer.transport.abort()
+    held[0].transport.abort()
+    await no_forward_left(streams)
+
+
+async def test_a_client_that_leaves_unread_is_noticed(
+    running: RunningServer, streams: FakeStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(port: LocalPort, data: bytes) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(forwarding, "INLET_MAX_BYTES", 1)
+    monkeypatch.setattr(byte_wires, "PRESENCE_CHECK_S", 0.1)
+    monkeypatch.setattr(LocalPort, "write", never)
+    _, writer = await opened(running)
+    writer.write(pair(Client(), 1, "0", ECHO))
+    for _ in range(30):
+        writer.write(data_frame(3, b"x" * 16_000))
+    await writer.drain()
+    await asyncio.sleep(0.3)
+    assert streams.forwards_open == 1
+    writer.transport.abort()
+    await no_forward_left(streams)
 
 
 async def test_the_tunnel_is_spdy_in_messages(http: aiohttp.ClientSession, streams: FakeStreams) -> None:
