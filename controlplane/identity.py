@@ -44,6 +44,11 @@ class ServerFiles:
     def encryption_key(self) -> bytes:
         return base64.b64decode(self._read("pki/encryption.key"))
 
+    @cached_property
+    def service_account_key(self) -> bytes:
+        """Signs the tokens of ServiceAccounts. PEM."""
+        return self._read("pki/service-account.key")
+
     @property
     def cluster_id(self) -> str:
         """Names the cluster once and for all: the fingerprint of its authority."""

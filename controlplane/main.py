@@ -19,7 +19,6 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from controlplane.apiserver.authn import no_tokens
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.settings import ServerSettings, TlsFiles
 from controlplane.controllers.all import ControllerManager
@@ -37,6 +36,7 @@ from controlplane.store.compaction import Compactor, keep_nothing
 from controlplane.store.etcd import EtcdBackend, EtcdTls, open_channel
 from controlplane.store.etcd_upkeep import EtcdUpkeep
 from controlplane.store.transform import AesGcm
+from controlplane.tokens.signer import TokenSigner
 from orch.api.kind import KindTable
 from orch.api.kinds import builtin_kinds
 from orch.errors import OrchError
@@ -113,7 +113,8 @@ async def _run(settings: RunSettings) -> None:
     channel = open_channel(settings.etcd, tls)
     backend = EtcdBackend(channel)
     kinds = builtin_kinds()
-    api = build_api(backend, kinds, clock, ids, _registry_settings(settings, files))
+    signer = TokenSigner(files.service_account_key, api_url=_api_url(settings))
+    api = build_api(backend, kinds, clock, ids, _registry_settings(settings, files), signer)
     try:
         await backend.revision()  # an etcd that does not answer is told at once, not retried for ever
         async with asyncio.TaskGroup() as group:
@@ -121,7 +122,7 @@ async def _run(settings: RunSettings) -> None:
             group.create_task(forever("compactor", Compactor(backend, clock, keep_nothing).run))
             group.create_task(forever("etcd_upkeep", EtcdUpkeep(channel, settings.etcd_quota_bytes).run))
             await api.ready.wait()
-            await _start_parts(group, settings, files, api, backend, kinds)
+            await _start_parts(group, settings, files, api, backend, kinds, signer)
     finally:
         await backend.close()
 
@@ -133,11 +134,14 @@ async def _start_parts(
     api: ApiParts,
     backend: EtcdBackend,
     kinds: KindTable,
+    signer: TokenSigner,
 ) -> None:
     """Everything that stands on the API. The ports open last, when there is somebody to answer."""
     clock, ids = SystemClock(), SystemIds()
     scheduler = Scheduler(LocalClient(api.api, SCHEDULER, ids), clock, ids)
-    controllers = ControllerManager(LocalClient(api.api, CONTROLLERS, ids), kinds, clock, ids)
+    controllers = ControllerManager(
+        LocalClient(api.api, CONTROLLERS, ids), kinds, clock, ids, files.ca.cert_pem.decode()
+    )
     nodeplane = NodePlane(LocalClient(api.api, NODEPLANE, ids), clock, ids, _node_settings(settings, files))
     node_server = _node_server(settings, files, nodeplane, clock)
     api_server = ApiServer(
@@ -147,7 +151,8 @@ async def _start_parts(
         clock=clock,
         ids=ids,
         settings=_server_settings(settings),
-        token_user=no_tokens,
+        token_user=api.authenticator.token_user,
+        documents=signer.documents(),
         checks={"etcd": lambda: _store_check(backend), "cache": lambda: _cache_check(api)},
     )
     group.create_task(forever("scheduler", scheduler.run))
@@ -159,6 +164,11 @@ async def _start_parts(
     await api_server.started.wait()
     _settle_garbage_collector()
     log.info("server_started", port=settings.port, node_port=settings.node_port)
+
+
+def _api_url(settings: RunSettings) -> str:
+    host = settings.advertise_address or settings.bind[0]
+    return f"https://[{host}]:{settings.port}" if ":" in host else f"https://{host}:{settings.port}"
 
 
 def _cancel_on_signals() -> None:

@@ -1,8 +1,9 @@
 """`orch-server init`: makes what a server needs before its first start, in its state folder.
 
-Certificates, the admin's kubeconfig, the join token and the encryption key. Idempotent: what exists and is still good
-is kept, so that running it again changes nothing; certificates that run out soon, or lack a name that is wanted now,
-are issued anew by the same authority. Keys that protect data or trust (CA, encryption key, token) are never replaced.
+Certificates, the admin's kubeconfig, the join token, the key of service account tokens and the encryption key.
+Idempotent: what exists and is still good is kept, so that running it again changes nothing; certificates that run out
+soon, or lack a name that is wanted now, are issued anew by the same authority. Keys that protect data or trust (CA,
+encryption key, token and its key) are never replaced.
 """
 
 import base64
@@ -58,6 +59,7 @@ def initialize(setup: Setup, *, now: datetime) -> list[str]:
     issuer.certificate(push_ca, "registry-push", "orch-admin", organizations=("system:masters",))
     admin = issuer.certificate(cluster_ca, "admin", "orch-admin", organizations=("system:masters",))
     issuer.secret("encryption.key", base64.b64encode(secrets.token_bytes(ENCRYPTION_KEY_BYTES)))
+    issuer.secret("service-account.key", pki.new_key())
     issuer.secret("join-token", secrets.token_urlsafe(JOIN_TOKEN_BYTES).encode())
     issuer.keep(setup.state_dir / "admin.kubeconfig", _admin_kubeconfig(setup, cluster_ca, admin))
     return [str(path.relative_to(setup.state_dir)) for path in issuer.made]
@@ -107,7 +109,7 @@ class _Issuer:
 
     def secret(self, name: str, value: bytes) -> None:
         if not (self._folder / name).exists():
-            self.keep(self._folder / name, value + b"\n")
+            self.keep(self._folder / name, value.rstrip() + b"\n")
 
     def keep(self, path: Path, content: bytes, *, mode: int = 0o600) -> None:
         """Writes only what differs."""

@@ -71,6 +71,11 @@ def issue(
     return KeyPair(_sign_leaf(ca, key.public_key(), subject, dns_names, addresses, now, days), _key_pem(key))
 
 
+def new_key() -> bytes:
+    """A private key on P-256 as PEM, for signatures without a certificate."""
+    return _key_pem(ec.generate_private_key(ec.SECP256R1()))
+
+
 def new_csr(common_name: str, organizations: Sequence[str] = ()) -> tuple[bytes, bytes]:
     """(request, key): a PKCS #10 signing request for a new key."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from controlplane.apiserver.authn import no_tokens
 from controlplane.apiserver.server import ApiServer
 from controlplane.apiserver.settings import ServerSettings, TlsFiles
 from controlplane.apiserver.streams import AttachRequest, ExecRequest, LogRequest, NodeStreams, PortForwardRequest
 from controlplane.registry.assembly import RegistrySettings, build_api
-from controlplane.registry.interface import Api
+from controlplane.registry.interface import Api, User
 from controlplane.store.memory import MemoryBackend
 from orch.api.kind import KindTable
 from orch.api.kinds import builtin_kinds
@@ -21,6 +20,12 @@ from orch.kit.clock import SystemClock
 from orch.kit.ids import SystemIds
 from orch.kubeconfig import Access, render
 from orch.pki import KeyPair, create_ca, issue
+from tests.tokens import a_signer
+
+
+async def no_tokens(token: str) -> User | None:
+    """For a server that issues none."""
+    return None
 
 
 @dataclass
@@ -56,6 +61,7 @@ async def running_server(
     streams: NodeStreams,
     *,
     token_user: Any = no_tokens,
+    documents: Any = None,
     checks: Any = None,
     **settings: Any,
 ) -> AsyncIterator[RunningServer]:
@@ -75,6 +81,7 @@ async def running_server(
         ids=SystemIds(),
         settings=ServerSettings(tls=tls, port=0, **settings),
         token_user=token_user,
+        documents=documents or {},
         checks=checks or {},
     )
     async with asyncio.TaskGroup() as group:
@@ -109,10 +116,17 @@ class NoNodes:
 async def memory_server(directory: Path, streams: NodeStreams | None = None) -> AsyncIterator[RunningServer]:
     """The real chain over a memory store."""
     kinds = builtin_kinds()
-    parts = build_api(MemoryBackend(), kinds, SystemClock(), SystemIds(), RegistrySettings())
+    parts = build_api(MemoryBackend(), kinds, SystemClock(), SystemIds(), RegistrySettings(), a_signer())
     async with asyncio.TaskGroup() as group:
         task = group.create_task(parts.run())
         await parts.ready.wait()
-        async with running_server(directory, parts.api, kinds, streams or NoNodes()) as running:
+        async with running_server(
+            directory,
+            parts.api,
+            kinds,
+            streams or NoNodes(),
+            token_user=parts.authenticator.token_user,
+            documents=a_signer().documents(),
+        ) as running:
             yield running
         task.cancel()

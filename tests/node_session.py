@@ -37,6 +37,7 @@ from orch.client.client import Client, EventType
 from orch.kit.clock import SystemClock
 from orch.kit.ids import SystemIds
 from orch.pki import KeyPair, create_ca, issue
+from tests.tokens import a_signer
 
 T = TypeVar("T", bound=Object)
 
@@ -91,7 +92,7 @@ async def control_plane(
     clock, ids = SystemClock(), SystemIds()
     backend = backend or MemoryBackend()
     ca = ca or create_ca("test", now=clock.now())
-    parts = build_api(backend, builtin_kinds(), clock, ids, RegistrySettings())
+    parts = build_api(backend, builtin_kinds(), clock, ids, RegistrySettings(), a_signer())
     nodeplane = NodePlane(
         LocalClient(parts.api, NODEPLANE, ids), clock, ids, NodePlaneSettings(cluster_id=CLUSTER_ID, **settings)
     )

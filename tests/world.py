@@ -21,6 +21,7 @@ from orch.errors import NotFound
 from orch.kit.clock import Clock, LoopClock
 from orch.kit.ids import Ids, SeededIds
 from tests.builders import NOW
+from tests.tokens import ROOT_CA, a_signer
 
 T = TypeVar("T", bound=Object)
 
@@ -36,7 +37,7 @@ class World:
         self.ids: Ids = SeededIds(1)
         self.kinds: KindTable = builtin_kinds()
         self._tasks = tasks
-        self._api = build_api(MemoryBackend(), self.kinds, self.clock, self.ids, RegistrySettings())
+        self._api = build_api(MemoryBackend(), self.kinds, self.clock, self.ids, RegistrySettings(), a_signer())
         self.client: Client = self.as_user("admin", "system:masters")
         self.node_side: Client = self.as_user("system:orch-nodeplane")
 
@@ -52,7 +53,7 @@ class World:
 
     def start_controllers(self) -> None:
         client = self.as_user("system:kube-controller-manager")
-        self._tasks.create_task(run_controllers(client, self.kinds, self.clock, self.ids))
+        self._tasks.create_task(run_controllers(client, self.kinds, self.clock, self.ids, ROOT_CA))
 
     async def make(self, kind: Kind[T], *objects: T) -> None:
         """Creates what a builder made, without what only the server sets."""

@@ -20,11 +20,6 @@ TokenAuthenticator = Callable[[str], Awaitable[User | None]]
 """A bearer token's user, None when it is not valid."""
 
 
-async def no_tokens(token: str) -> User | None:
-    """For a server that issues none."""
-    return None
-
-
 async def authenticate(request: BaseRequest, token_user: TokenAuthenticator) -> User:
     """Raises Unauthorized. TLS has verified the certificate against the client CA before."""
     transport = request.transport

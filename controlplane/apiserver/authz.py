@@ -1,19 +1,17 @@
-"""Who may do what, until there are roles: administrators and the server's own parts everything, a node its own things.
+"""Who may do what, until there are roles: what `rules` gives to an identity, and to a node its own things.
 
 A node may read its own Node, patch its status, and read the pods that are bound to it. Its labels, taints and podCIDR
-are not its own to write (as NodeRestriction holds it): the nodeplane registers it. Nobody else may do anything, beyond
-asking for health and version.
+are not its own to write (as NodeRestriction holds it): the nodeplane registers it. Everybody may ask for health and
+version.
 """
 
 from collections.abc import Callable
 
+from controlplane.apiserver.rules import MASTERS_GROUP, is_unbound, rules_of
 from controlplane.registry.interface import RequestContext, User
-from controlplane.registry.pod import NODEPLANE_USER
 from orch.api.identities import NODE_USER_PREFIX, NODES_GROUP
 from orch.api.selectors import parse_field_selector
 
-MASTERS_GROUP = "system:masters"
-SYSTEM_USERS = ("system:kube-scheduler", "system:kube-controller-manager", NODEPLANE_USER)
 OWN_NODE_REQUESTS = (("get", ""), ("get", "status"), ("patch", "status"))
 OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
 
@@ -38,9 +36,9 @@ class SystemAuthorizer:
         name: str,
     ) -> str:
         user = context.user
-        if MASTERS_GROUP in user.groups or user.name in SYSTEM_USERS:
+        if is_unbound(user) or is_open_path(verb, resource):
             return ""
-        if is_open_path(verb, resource):
+        if any(rule.covers(verb, group, resource, subresource, name) for rule in rules_of(user, namespace)):
             return ""
         if (node := node_name(user)) and group == "":
             return self._node_refusal(node, verb, resource, subresource, namespace, name)

@@ -12,6 +12,8 @@ from msgspec.structs import replace
 
 from controlplane.apiserver.admission.plugin import Admission, Operation, Request
 from controlplane.apiserver.authz import selector_refusal
+from controlplane.apiserver.responses import success_status
+from controlplane.apiserver.reviews.reviews import Reviews
 from controlplane.registry import failures
 from controlplane.registry.interface import (
     Authorizer,
@@ -33,19 +35,21 @@ from controlplane.registry.registry import Change, Registry
 from controlplane.registry.scale import SCALE, scale_of, scaled, stored_scale
 from controlplane.registry.served import shown, shown_batches, shown_deletion, shown_listing, taken
 from controlplane.store.cache import WatchCache
+from controlplane.tokens.issuer import TOKENREQUEST, TokenIssuer
+from orch.api.authentication import TokenRequest
 from orch.api.codec import StructCodec
 from orch.api.kind import Kind
-from orch.api.kinds import PODS
+from orch.api.kinds import PODS, SERVICEACCOUNTS
 from orch.api.meta import DeleteOptions, Object
 from orch.api.subresources import Binding, Eviction
 from orch.client.client import PatchType
-from orch.errors import BadRequest, Forbidden, NotFound
+from orch.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound
 from orch.kit.clock import Clock
 
 T = TypeVar("T", bound=Object)
 
 STATUS, SCALE_SUBRESOURCE, FINALIZE = "status", "scale", "finalize"
-BINDING, EVICTION = "binding", "eviction"
+BINDING, EVICTION, TOKEN = "binding", "eviction", "token"
 
 
 class Chain:
@@ -59,6 +63,8 @@ class Chain:
         cache: WatchCache,
         authorizer: Authorizer,
         admission: Admission,
+        reviews: Reviews,
+        tokens: TokenIssuer,
         clock: Clock,
     ) -> None:
         self._registry = registry
@@ -66,6 +72,8 @@ class Chain:
         self._cache = cache
         self._authorizer = authorizer
         self._admission = admission
+        self._reviews = reviews
+        self._tokens = tokens
         self._clock = clock
 
     async def get(
@@ -113,6 +121,8 @@ class Chain:
         check_addressed(kind, obj, namespace, "")
         if kind.namespaced and not namespace:
             raise BadRequest("an empty namespace may not be set during creation")
+        if kind.virtual:
+            return await self._reviews.answer(context, kind, namespace, obj)
         stored_kind: Kind[Any] = kind.stored
         request = Request(context, Operation.CREATE, stored_kind, namespace, obj.metadata.name)
 
@@ -193,14 +203,18 @@ class Chain:
         subresource: str,
         body: Mapping[str, Any],
         options: WriteOptions,
-    ) -> None:
+    ) -> Mapping[str, Any]:
         await self._allow(context, "create", kind, namespace, name, subresource)
         if kind is PODS and subresource == BINDING:
             await self._bind(context, namespace, name, body, options)
         elif kind is PODS and subresource == EVICTION:
             await self._evict(context, namespace, name, body, options)
+        elif kind is SERVICEACCOUNTS and subresource == TOKEN:
+            request = _decoded(context, TokenRequest, body, options)
+            return TOKENREQUEST.codec.to_plain(self._tokens.issue(namespace, name, request))
         else:
             raise _no_such_resource()
+        return success_status()
 
     async def authorize(
         self,
@@ -229,6 +243,8 @@ class Chain:
     ) -> None:
         if subresource and subresource not in kind.subresources:
             raise _no_such_resource()
+        if kind.virtual and verb != "create":
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
         await self.authorize(
             context, verb, kind.group, kind.plural, namespace=namespace, name=name, subresource=subresource
         )

@@ -31,7 +31,12 @@ SUBRESOURCES = {
     "log": Subresource(["get"]),
     "scale": Subresource(CHANGE_VERBS, "Scale", "autoscaling", "v1"),
     "status": Subresource(CHANGE_VERBS),
+    "token": Subresource(["create"], "TokenRequest", "authentication.k8s.io", "v1"),
 }
+
+
+def verbs(kind: AnyKind) -> list[str]:
+    return ["create"] if kind.virtual else OBJECT_VERBS
 
 
 def served_subresources(kind: AnyKind) -> list[tuple[str, Subresource]]:
@@ -96,7 +101,7 @@ def _resources(kind: AnyKind) -> list[dict[str, Any]]:
         "singularName": singular(kind),
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": OBJECT_VERBS,
+        "verbs": verbs(kind),
         "shortNames": list(kind.short_names),
         "categories": list(kind.categories),
     }
@@ -154,7 +159,7 @@ def _resource_discovery(kind: AnyKind) -> dict[str, Any]:
         "responseKind": _response_kind(kind.group, kind.version, kind.kind),
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": singular(kind),
-        "verbs": OBJECT_VERBS,
+        "verbs": verbs(kind),
         "shortNames": list(kind.short_names),
         "categories": list(kind.categories),
         "subresources": [

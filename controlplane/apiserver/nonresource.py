@@ -1,6 +1,7 @@
 """Paths that address no object: discovery and OpenAPI. GET only; authorized as non-resource paths."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,11 +18,16 @@ from orch.errors import MethodNotAllowed
 ROOT_PATHS = ("/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version")
 
 
+Document = tuple[bytes, str]
+"""A body and its media type."""
+
+
 class NonResources:
     """Discovery is made from the kind table at request time; an ETag saves the sending, not the making."""
 
-    def __init__(self, api: Api, kinds: KindTable) -> None:
+    def __init__(self, api: Api, kinds: KindTable, documents: Mapping[str, Document]) -> None:
         self._api = api
+        self._documents = documents
         self._kinds = kinds
         self._schemas = Schemas(kinds)
 
@@ -30,6 +36,8 @@ class NonResources:
         await self._api.authorize(context, request.method.lower(), "", "/" + "/".join(parts))
         if request.method != "GET":
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if (document := self._documents.get("/" + "/".join(parts))) is not None:
+            return await document_response(request, *document)
         if parts[0] == "openapi":
             return await self._openapi(request, parts)
         return await self._discovery(request, parts)
@@ -71,7 +79,7 @@ class NonResources:
     def _paths(self) -> list[str]:
         versions = {f"/apis/{k.group}/{k.version}" if k.group else f"/api/{k.version}" for k in self._kinds}
         groups = {f"/apis/{k.group}" for k in self._kinds if k.group}
-        return sorted({*ROOT_PATHS, *versions, *groups})
+        return sorted({*ROOT_PATHS, *self._documents, *versions, *groups})
 
 
 async def document_response(request: BaseRequest, body: bytes, media: str) -> StreamResponse:

@@ -114,14 +114,14 @@ class Objects:
         return await self._listing(call, listing)
 
     async def create_subresource(self, call: Call) -> StreamResponse:
-        """binding, eviction: the answer is a Status, 201."""
+        """binding, eviction, token: 201."""
         path = call.path
         body = decode_plain(await self._body(call))
         options = self._write_options(call)
-        await self._api.create_subresource(
+        answer = await self._api.create_subresource(
             call.context, call.kind, path.namespace, path.name, path.subresource, body, options
         )
-        return plain_response(success_status(), status=201, warnings=call.warnings)
+        return plain_response(answer, status=201, warnings=call.warnings)
 
     async def _body(self, call: Call) -> Body:
         """Authorized before it is read: a 403 comes before complaints about the body, and strangers cost no parsing."""
@@ -186,6 +186,7 @@ def verbs_of(objects: Objects) -> Mapping[tuple[str, str], Handler]:
         ("DELETE", "object"): objects.delete,
         ("POST", "binding"): objects.create_subresource,
         ("POST", "eviction"): objects.create_subresource,
+        ("POST", "token"): objects.create_subresource,
         ("PUT", "finalize"): objects.update,
     }
     for what in ("object", "status", "scale"):

@@ -15,7 +15,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 from controlplane.apiserver.authn import TokenAuthenticator, authenticate
 from controlplane.apiserver.health import HEALTH_PATHS, Check, health, version
 from controlplane.apiserver.negotiation import negotiate
-from controlplane.apiserver.nonresource import NonResources
+from controlplane.apiserver.nonresource import Document, NonResources
 from controlplane.apiserver.paths import parse_resource, segments
 from controlplane.apiserver.query import NO_QUERY, Query
 from controlplane.apiserver.resources import Resources
@@ -45,9 +45,10 @@ class ApiServer:
         ids: Ids,
         settings: ServerSettings,
         token_user: TokenAuthenticator,
+        documents: Mapping[str, Document],
         checks: Mapping[str, Check],
     ) -> None:
-        """`checks` are what /readyz and /healthz ask."""
+        """`checks` are what /readyz and /healthz ask, `documents` what is served as it is, by path."""
         self.started = asyncio.Event()
         self.addresses: list[tuple[str, int]] = []
         self._server: web.Server | None = None
@@ -57,7 +58,7 @@ class ApiServer:
         self._request_prefix = ids.uid()[:13]
         self._requests = 0
         self._resources = Resources(api, kinds, streams, clock, ids, settings)
-        self._non_resources = NonResources(api, kinds)
+        self._non_resources = NonResources(api, kinds, documents)
 
     async def serve(self) -> None:
         server = self._server = web.Server(self._handle, handler_cancellation=True, access_log=None)

@@ -11,6 +11,7 @@ from controlplane.controllers.namespace import content_watch, namespace_controll
 from controlplane.controllers.node_lifecycle import node_lifecycle_controller
 from controlplane.controllers.pod_garbage import pod_garbage_controller
 from controlplane.controllers.replicaset import replicaset_controller
+from controlplane.controllers.root_ca import root_ca_controller
 from controlplane.controllers.runner import Controller, Runner
 from controlplane.controllers.service_account import service_account_controller
 from orch.api.kind import Kind, KindTable
@@ -27,8 +28,9 @@ COMPONENT = "controller-manager"
 class ControllerManager:
     """`run` is the whole life of the controllers; its owner keeps it as a task. Holds no state worth keeping."""
 
-    def __init__(self, client: Client, kinds: KindTable, clock: Clock, ids: Ids) -> None:
-        self._client, self._kinds, self._clock = client, kinds, clock
+    def __init__(self, client: Client, kinds: KindTable, clock: Clock, ids: Ids, root_ca: str) -> None:
+        """`root_ca` is the PEM of the authority by which pods know the API server."""
+        self._client, self._kinds, self._clock, self._root_ca = client, kinds, clock, root_ca
         self._informers = Informers(client)
         self._events = EventRecorder(client, clock, ids, component=COMPONENT)
         self._graph = OwnerGraph(self._informers, kinds)
@@ -59,6 +61,7 @@ class ControllerManager:
             node_lifecycle_controller(informers, self._clock.now()),
             pod_garbage_controller(informers),
             service_account_controller(informers),
+            root_ca_controller(informers, self._root_ca),
         )
 
     def _runner(self, controller: Controller) -> Runner:
@@ -77,6 +80,6 @@ class ControllerManager:
         self._start(self._informers.of(kind))
 
 
-async def run_controllers(client: Client, kinds: KindTable, clock: Clock, ids: Ids) -> None:
+async def run_controllers(client: Client, kinds: KindTable, clock: Clock, ids: Ids, root_ca: str) -> None:
     """Runs all controllers until cancelled."""
-    await ControllerManager(client, kinds, clock, ids).run()
+    await ControllerManager(client, kinds, clock, ids, root_ca).run()

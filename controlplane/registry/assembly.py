@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from controlplane.apiserver.admission.namespaces import NamespaceLifecycle
 from controlplane.apiserver.admission.plugin import Admission
 from controlplane.apiserver.admission.pods import PodDefaults
+from controlplane.apiserver.admission.service_accounts import ServiceAccountAdmission
 from controlplane.apiserver.admission.unsupported import UnsupportedFields
 from controlplane.apiserver.authz import SystemAuthorizer
 from controlplane.apiserver.chain import Chain
+from controlplane.apiserver.reviews.reviews import Reviews
 from controlplane.registry.allocator import cluster_ip_pool, node_port_pool
 from controlplane.registry.bootstrap import create_system_namespaces, create_system_services
 from controlplane.registry.listing import Lister
@@ -23,6 +25,9 @@ from controlplane.store.cache import WatchCache
 from controlplane.store.leases import SharedLeases
 from controlplane.store.objects import ObjectFormat
 from controlplane.store.transform import Transformer, Transformers
+from controlplane.tokens.authenticator import TokenAuthenticator
+from controlplane.tokens.issuer import TokenIssuer
+from controlplane.tokens.signer import TokenSigner
 from orch.api.kind import KindTable
 from orch.api.kinds import ENDPOINTSLICES, EVENTS, NAMESPACES, NODES, PODS, SERVICES
 from orch.kit.clock import Clock
@@ -50,10 +55,13 @@ class RegistrySettings:
 class ApiParts:
     """The API and what keeps it going. Run `run` as a task; use the API once `ready` is set."""
 
-    def __init__(self, api: Chain, cache: WatchCache, settings: RegistrySettings) -> None:
+    def __init__(
+        self, api: Chain, cache: WatchCache, authenticator: TokenAuthenticator, settings: RegistrySettings
+    ) -> None:
         self._settings = settings
         self.api = api
         self.cache = cache
+        self.authenticator = authenticator
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -67,7 +75,10 @@ class ApiParts:
             self.ready.set()
 
 
-def build_api(backend: Backend, kinds: KindTable, clock: Clock, ids: Ids, settings: RegistrySettings) -> ApiParts:
+def build_api(
+    backend: Backend, kinds: KindTable, clock: Clock, ids: Ids, settings: RegistrySettings, signer: TokenSigner
+) -> ApiParts:
+    """`signer` makes the tokens of ServiceAccounts and knows them again."""
     object_format = ObjectFormat(Transformers(settings.transformers))
     cache = WatchCache(backend, kinds, object_format, clock)
     namespaces = NamespaceLifecycle(cache)
@@ -81,15 +92,25 @@ def build_api(backend: Backend, kinds: KindTable, clock: Clock, ids: Ids, settin
         clock=clock,
         ids=ids,
     )
+    authorizer = SystemAuthorizer(lambda namespace, name: _node_of_pod(cache, namespace, name))
+    authenticator = TokenAuthenticator(cache, signer, clock)
+    plugins = (
+        namespaces,
+        UnsupportedFields(),
+        ServiceAccountAdmission(cache, ids),
+        PodDefaults(settings.failing_node_toleration_s),
+    )
     api = Chain(
         registry=registry,
         lister=Lister(cache, backend, object_format),
         cache=cache,
-        authorizer=SystemAuthorizer(lambda namespace, name: _node_of_pod(cache, namespace, name)),
-        admission=Admission([namespaces, UnsupportedFields(), PodDefaults(cache, settings.failing_node_toleration_s)]),
+        authorizer=authorizer,
+        admission=Admission(plugins),
+        reviews=Reviews(authorizer, authenticator),
+        tokens=TokenIssuer(cache, signer, clock, ids),
         clock=clock,
     )
-    return ApiParts(api, cache, settings)
+    return ApiParts(api, cache, authenticator, settings)
 
 
 def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Strategies:

@@ -189,8 +189,8 @@ class Api(Protocol):
         subresource: str,
         body: Mapping[str, Any],
         options: WriteOptions,
-    ) -> None:
-        """binding and eviction."""
+    ) -> Mapping[str, Any]:
+        """binding and eviction, answered by a Status; token, answered by a TokenRequest."""
 
     async def authorize(
         self,

@@ -95,8 +95,9 @@ class LocalClient:
 
     async def create_subresource(
         self, kind: Kind[Any], name: str, namespace: str, subresource: str, body: Mapping[str, Any]
-    ) -> None:
-        await self._api.create_subresource(self._context(), kind, namespace, name, subresource, body, WriteOptions())
+    ) -> Mapping[str, Any]:
+        options = WriteOptions()
+        return await self._api.create_subresource(self._context(), kind, namespace, name, subresource, body, options)
 
     @asynccontextmanager
     async def watch(

@@ -85,10 +85,8 @@ _POD_SPEC = (
     _warn("volumes.emptyDir.sizeLimit", honoured=lambda spec, volume: volume.medium == "Memory"),
     _block("volumes.projected.sources.clusterTrustBundle"),
     _block("volumes.projected.sources.podCertificate"),
-    _block("volumes.projected.sources.serviceAccountToken"),
     _warn("affinity.podAffinity"),
     _warn("affinity.podAntiAffinity"),
-    _warn("automountServiceAccountToken"),
     _block("ephemeralContainers"),
     _block("hostUsers", True),
     _block("os.name", "linux"),
@@ -120,7 +118,6 @@ UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = {
         _warn("spec.trafficDistribution"),
         _warn("spec.type", "ClusterIP", "NodePort", "ExternalName"),
     ),
-    "ServiceAccount": (_warn("imagePullSecrets"), _warn("secrets")),
     "Secret": (
         Unsupported(
             "type",

@@ -91,8 +91,8 @@ class Client(Protocol):
 
     async def create_subresource(
         self, kind: Kind[Any], name: str, namespace: str, subresource: str, body: Mapping[str, Any]
-    ) -> None:
-        """POST of a subresource that answers a Status: binding, eviction."""
+    ) -> Mapping[str, Any]:
+        """POST of a subresource; the answer is a Status (binding, eviction) or the body with its status (token)."""
 
     def watch(
         self,

@@ -121,8 +121,10 @@ class HttpClient:
 
     async def create_subresource(
         self, kind: Kind[Any], name: str, namespace: str, subresource: str, body: Mapping[str, Any]
-    ) -> None:
-        await self._call("POST", object_path(kind, namespace, name, subresource), {}, msgspec.json.encode(body))
+    ) -> Mapping[str, Any]:
+        path = object_path(kind, namespace, name, subresource)
+        answer: dict[str, Any] = msgspec.json.decode(await self._call("POST", path, {}, msgspec.json.encode(body)))
+        return answer
 
     @asynccontextmanager
     async def watch(

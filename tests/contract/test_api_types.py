@@ -13,18 +13,24 @@ from typing import Any
 import pytest
 from kubernetes import client
 
+from orch.api.authentication import TokenRequest
 from orch.api.base import ApiStruct
 from orch.api.event import Event as CoreEvent
 from orch.api.events import Event
-from orch.api.kinds import ALL_KINDS
+from orch.api.kinds import ALL_KINDS, REVIEW_KINDS
 from orch.api.meta import DeleteOptions, Status
 from orch.api.schema import Form, Shape, fields_of
 from orch.api.subresources import Binding, Eviction, Scale
 
-MODELS: dict[type[ApiStruct], Any] = {CoreEvent: client.CoreV1Event, Event: client.EventsV1Event}
+MODELS: dict[type[ApiStruct], Any] = {
+    CoreEvent: client.CoreV1Event,
+    Event: client.EventsV1Event,
+    TokenRequest: client.AuthenticationV1TokenRequest,
+}
 """Those that are not named as our struct with a V1 before."""
 ROOTS: list[type[ApiStruct]] = [
-    *(kind.codec.struct for kind in ALL_KINDS), Binding, Eviction, Scale, DeleteOptions, Status,
+    *(kind.codec.struct for kind in (*ALL_KINDS, *REVIEW_KINDS)),
+    Binding, TokenRequest, Eviction, Scale, DeleteOptions, Status,
 ]  # fmt: skip
 
 ABSENT_THOUGH_REQUIRED = {

@@ -25,6 +25,7 @@ from orch.client.client import EventType
 from orch.kit.clock import SystemClock
 from orch.kit.ids import SystemIds
 from tests.etcd import free_port, running_etcd
+from tests.tokens import a_signer
 
 TIMEOUT_S = 20
 SMALL_QUOTA_BYTES = 16 * 1024 * 1024
@@ -33,7 +34,9 @@ SMALL_QUOTA_BYTES = 16 * 1024 * 1024
 @asynccontextmanager
 async def running_api(backend: Backend) -> AsyncIterator[tuple[ApiParts, LocalClient]]:
     transformers = {("", "secrets"): AesGcm((b"k" * 32,), os.urandom)}
-    parts = build_api(backend, builtin_kinds(), SystemClock(), SystemIds(), RegistrySettings(transformers=transformers))
+    parts = build_api(
+        backend, builtin_kinds(), SystemClock(), SystemIds(), RegistrySettings(transformers=transformers), a_signer()
+    )
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         running = group.create_task(parts.run())
         await parts.ready.wait()

@@ -18,6 +18,7 @@ from orch.kit.clock import Clock
 from orch.kit.ids import Ids
 from tests.sim.flaky_client import Faults, FlakyClient
 from tests.sim.network import Connection, Network
+from tests.tokens import ROOT_CA, a_signer
 
 CLUSTER_ID = "sim"
 SETTINGS = NodePlaneSettings(cluster_id=CLUSTER_ID)
@@ -39,7 +40,7 @@ class ControlPlane:
 
     async def start(self) -> None:
         """Returns when the API answers."""
-        self._api = build_api(self._backend, self._kinds, self._clock, self._ids, RegistrySettings())
+        self._api = build_api(self._backend, self._kinds, self._clock, self._ids, RegistrySettings(), a_signer())
         self._start("api", self._api.run)
         await self._api.ready.wait()
         for part in PARTS:
@@ -53,7 +54,7 @@ class ControlPlane:
                 self._start(part, Scheduler(self._client("kube-scheduler"), self._clock, self._ids).run)
             case "controllers":
                 client = self._client("kube-controller-manager")
-                self._start(part, lambda: run_controllers(client, self._kinds, self._clock, self._ids))
+                self._start(part, lambda: run_controllers(client, self._kinds, self._clock, self._ids, ROOT_CA))
             case "nodeplane":
                 self._nodeplane = NodePlane(self._client("orch-nodeplane"), self._clock, self._ids, SETTINGS)
                 self._start(part, self._nodeplane.run)

@@ -70,8 +70,8 @@ class FlakyClient:
 
     async def create_subresource(
         self, kind: Kind[Any], name: str, namespace: str, subresource: str, body: Mapping[str, Any]
-    ) -> None:
-        await self._call(lambda: self._client.create_subresource(kind, name, namespace, subresource, body))
+    ) -> Mapping[str, Any]:
+        return await self._call(lambda: self._client.create_subresource(kind, name, namespace, subresource, body))
 
     @asynccontextmanager
     async def watch(

@@ -30,6 +30,7 @@ from tests.sim.flaky_client import Faults
 from tests.sim.invariants import Invariants
 from tests.sim.machine import SimMachine
 from tests.sim.network import Network
+from tests.tokens import a_signer
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 MACHINE_CHECK_INTERVAL_S = 0.1
@@ -58,7 +59,7 @@ class Simulation:
 
     async def start(self) -> None:
         self._tasks.create_task(self._follow_store(), name="trace")
-        api = build_api(self._backend, self.kinds, self.clock, self.ids, RegistrySettings())
+        api = build_api(self._backend, self.kinds, self.clock, self.ids, RegistrySettings(), a_signer())
         self._tasks.create_task(api.run(), name="user api")
         await api.ready.wait()
         self.user = LocalClient(api.api, User("admin", ("system:masters",)), self.ids)

@@ -1,6 +1,6 @@
-"""What a new pod gets beyond the defaults of its type: service account, priority, tolerations of a failing node.
+"""What a new pod gets beyond the defaults of its type: priority, tolerations of a failing node.
 
-As the plugins ServiceAccount, Priority and DefaultTolerationSeconds of kube-apiserver.
+As the plugins Priority and DefaultTolerationSeconds of kube-apiserver.
 """
 
 from typing import Any
@@ -9,13 +9,11 @@ from msgspec.structs import replace
 
 from controlplane.apiserver.admission.plugin import Operation, Request
 from controlplane.registry import failures
-from controlplane.store.cache import WatchCache
-from orch.api.kinds import PODS, SERVICEACCOUNTS
+from orch.api.kinds import PODS
 from orch.api.pod.spec import Pod, PodSpec
 from orch.api.shared import Taint, Toleration
 from orch.api.tolerations import tolerated
 
-DEFAULT_SERVICE_ACCOUNT = "default"
 SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 FAILING_NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 NO_EXECUTE = "NoExecute"
@@ -24,23 +22,15 @@ NO_EXECUTE = "NoExecute"
 class PodDefaults:
     """`toleration_s` is how long a pod stays on a node that is not ready or unreachable, unless its author said so."""
 
-    def __init__(self, cache: WatchCache, toleration_s: int) -> None:
-        self._cache = cache
+    def __init__(self, toleration_s: int) -> None:
         self._toleration_s = toleration_s
 
     async def admit(self, request: Request, obj: Any) -> Any:
         if request.operation is not Operation.CREATE or request.kind is not PODS:
             return obj
         pod: Pod = obj
-        spec = with_priority(self._with_service_account(request, pod.spec), pod.metadata.name)
+        spec = with_priority(pod.spec, pod.metadata.name)
         return replace(pod, spec=with_tolerations(spec, self._toleration_s))
-
-    def _with_service_account(self, request: Request, spec: PodSpec) -> PodSpec:
-        name = spec.service_account_name or spec.service_account or DEFAULT_SERVICE_ACCOUNT
-        if name != DEFAULT_SERVICE_ACCOUNT and self._cache.get(SERVICEACCOUNTS, request.namespace, name) is None:
-            why = f'error looking up service account {request.namespace}/{name}: serviceaccount "{name}" not found'
-            raise failures.forbidden(request.kind, request.name, why)
-        return replace(spec, service_account_name=name, service_account=name)
 
 
 def with_priority(spec: PodSpec, pod_name: str) -> PodSpec:

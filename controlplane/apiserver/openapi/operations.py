@@ -143,6 +143,9 @@ def operations(kind: AnyKind) -> Iterator[Operation]:
     """Every operation on a kind: on its collections, on its objects, on its subresources."""
     collection, own, listed = collection_path(kind), kind_name(kind), list_name(kind)
     options, status = names.struct_name(DeleteOptions), names.struct_name(Status)
+    if kind.virtual:
+        yield Operation(kind, collection, "create", _WRITE, body=own, result=own, success=201)
+        return
     yield Operation(kind, collection, "list", _LIST, result=listed)
     yield Operation(kind, collection, "create", _WRITE, body=own, result=own, success=201)
     yield Operation(kind, collection, "deletecollection", (*_DELETE, *_LIST), body=options, result=status)
@@ -186,7 +189,7 @@ def _on_subresource(kind: AnyKind, path: str, name: str) -> Iterator[Operation]:
             yield Operation(
                 kind, path, "patch", _PATCH, body=names.PATCH, body_types=PATCH_TYPES, result=body, subresource=name
             )
-        case "binding" | "eviction":
+        case "binding" | "eviction" | "token":
             yield Operation(kind, path, "create", _WRITE, body=body, result=body, success=201, subresource=name)
         case "finalize":
             yield Operation(kind, path, "replace", _WRITE, body=body, result=body, subresource=name)

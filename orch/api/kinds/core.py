@@ -62,7 +62,7 @@ PODS: Kind[Pod] = Kind(
     validate_update=validate_pod_update,
     short_names=("po",),
     categories=("all",),
-    subresources=frozenset({"status", "binding", "eviction", "log", "exec"}),
+    subresources=frozenset({"status", "binding", "eviction", "log", "exec", "attach", "portforward", "proxy"}),
     fields=_POD_FIELDS,
 )
 
@@ -133,6 +133,7 @@ SERVICEACCOUNTS: Kind[ServiceAccount] = Kind(
     validate=object_validator(namespaced=True),
     validate_update=validate_metadata_update,
     short_names=("sa",),
+    subresources=frozenset({"token"}),
 )
 
 SERVICES: Kind[Service] = Kind(
@@ -147,7 +148,7 @@ SERVICES: Kind[Service] = Kind(
     validate_update=validate_service_update,
     short_names=("svc",),
     categories=("all",),
-    subresources=frozenset({"status"}),
+    subresources=frozenset({"status", "proxy"}),
     fields={
         "spec.clusterIP": lambda service: service.spec.cluster_ip or "",
         "spec.type": lambda service: service.spec.type or "",

@@ -22,6 +22,7 @@ from orch.api.pod.spec import Pod, PodSpec
 from orch.kit.clock import LoopClock
 from orch.kit.ids import SeededIds
 from tests.builders import NOW, node
+from tests.tokens import a_signer
 
 ADMIN = User("admin", ("system:masters",))
 NODEPLANE = User("system:orch-nodeplane")
@@ -51,7 +52,7 @@ async def world(backend: Backend | None = None, **settings: Any) -> AsyncIterato
     """`settings` are fields of RegistrySettings."""
     store = backend or MemoryBackend()
     kinds, ids = builtin_kinds(), SeededIds(1)
-    parts = build_api(store, kinds, LoopClock(NOW), ids, RegistrySettings(**settings))
+    parts = build_api(store, kinds, LoopClock(NOW), ids, RegistrySettings(**settings), a_signer())
     async with asyncio.TaskGroup() as group:
         running = group.create_task(parts.run())
         await parts.ready.wait()

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from msgspec.structs import replace
 
+from controlplane.apiserver.responses import success_status
 from controlplane.apiserver.streams import AttachRequest, Channel, ExecRequest, Frame, LogRequest, PortForwardRequest
 from controlplane.registry.interface import (
     Deleted,
@@ -146,8 +147,9 @@ class FakeApi:
         subresource: str,
         body: Any,
         options: WriteOptions,
-    ) -> None:
+    ) -> Mapping[str, Any]:
         self.calls.append(("create_subresource", (subresource, body)))
+        return success_status()
 
     @asynccontextmanager
     async def watch(

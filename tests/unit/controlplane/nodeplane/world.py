@@ -19,6 +19,7 @@ from orch.client.informer import Informer
 from orch.kit.clock import SystemClock
 from orch.kit.ids import SystemIds
 from protos import node_pb2
+from tests.tokens import a_signer
 
 NODEPLANE = User("system:orch-nodeplane")
 POLL_S, POLLS_MAX = 0.005, 1000
@@ -28,7 +29,7 @@ POLL_S, POLLS_MAX = 0.005, 1000
 async def api() -> AsyncIterator[tuple[Client, Client, asyncio.TaskGroup]]:
     """(admin's client, nodeplane's client, owner of background tasks)."""
     ids = SystemIds()
-    parts = build_api(MemoryBackend(), builtin_kinds(), SystemClock(), ids, RegistrySettings())
+    parts = build_api(MemoryBackend(), builtin_kinds(), SystemClock(), ids, RegistrySettings(), a_signer())
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(parts.run())]
         await parts.ready.wait()
