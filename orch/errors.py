@@ -44,12 +44,14 @@ class ApiError(OrchError):
         uid: str = "",
         causes: Sequence[Cause] = (),
         retry_after_s: int = 0,
+        continue_token: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
         self.group, self.kind, self.name, self.uid = group, kind, name, uid
         self.causes = tuple(causes)
         self.retry_after_s = retry_after_s
+        self.continue_token = continue_token
 
     def to_status(self) -> dict[str, Any]:
         """The Status object of this error, as plain data."""
@@ -65,7 +67,7 @@ class ApiError(OrchError):
         status = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": {"continue": self.continue_token} if self.continue_token else {},
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
@@ -109,7 +111,9 @@ class Conflict(ApiError):
 
 
 class Expired(ApiError):
-    """The resourceVersion or continue token is older than the history that is kept: list again."""
+    """The resourceVersion or continue token is older than the history that is kept: list again.
+
+    `continue_token`, where there is one, gives the rest of a list as it is now."""
 
     code, reason = 410, "Expired"
 
@@ -170,4 +174,5 @@ def from_status(status: dict[str, Any]) -> ApiError:
             Cause(c.get("reason", ""), c.get("message", ""), c.get("field", "")) for c in details.get("causes", ())
         ],
         retry_after_s=details.get("retryAfterSeconds", 0),
+        continue_token=(status.get("metadata") or {}).get("continue", ""),
     )

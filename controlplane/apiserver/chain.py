@@ -103,16 +103,22 @@ class Chain:
         await self._allow(context, "watch", kind, namespace, field_selector=options.field_selector)
         selection = selection_of(kind, namespace, options.label_selector, options.field_selector)
         await wait_for(self._cache, options.resource_version)
-        from_now = options.send_initial_events or options.resource_version in ("", "0")
-        after = None if from_now else parse_revision(options.resource_version)
+        after = self._watched_after(options)
         async with self._cache.watch(
             kind.stored,
             selection,
             after=after,
             bookmarks=options.bookmarks,
-            mark_initial=options.send_initial_events and options.bookmarks,
+            mark_initial=bool(options.send_initial_events and options.bookmarks),
         ) as batches:
             yield shown_batches(kind, batches)
+
+    def _watched_after(self, options: WatchOptions) -> int | None:
+        """None: from the present state on."""
+        is_newest = options.resource_version in ("", "0")
+        if options.send_initial_events or (options.send_initial_events is None and is_newest):
+            return None
+        return self._cache.revision if is_newest else parse_revision(options.resource_version)
 
     async def create(
         self, context: RequestContext, kind: Kind[T], namespace: str, obj: T, options: WriteOptions

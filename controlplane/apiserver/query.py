@@ -4,6 +4,7 @@ A value that cannot be understood is a BadRequest that names the parameter; unkn
 Kubernetes does, since clients add their own (`pretty`, cache busters).
 """
 
+import re
 from urllib.parse import parse_qs
 
 import msgspec
@@ -13,7 +14,9 @@ from orch.api.meta import DeleteOptions
 from orch.errors import BadRequest, Cause, Invalid
 
 FIELD_VALIDATIONS = ("Strict", "Warn", "Ignore")
+PROPAGATION_POLICIES = ("Foreground", "Background", "Orphan")
 PARAMETERS_MAX = 1000
+_INT64 = re.compile(r"[+-]?[0-9]{1,19}")
 FIELD_MANAGER_MAX_BYTES = 128
 NOT_OLDER_THAN = "NotOlderThan"
 _OPTIONS_OF_METHOD = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
@@ -37,6 +40,9 @@ class Query:
     def all(self, name: str) -> tuple[str, ...]:
         return tuple(self._values.get(name, ()))
 
+    def has(self, name: str) -> bool:
+        return name in self._values
+
     def flag(self, name: str, default: bool = False) -> bool:
         values = self._values.get(name)
         return values[0].lower() not in ("false", "0") if values else default
@@ -45,18 +51,21 @@ class Query:
         text = self.text(name)
         if not text:
             return None
-        try:
-            return int(text)
-        except ValueError:
-            raise BadRequest(f'invalid value "{text}" for query parameter "{name}": an integer is needed') from None
+        if not _INT64.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
+            raise BadRequest(f'invalid value "{text}" for query parameter "{name}": an integer of 64 bits is needed')
+        return int(text)
 
 
 NO_QUERY = Query("")
 
 
 def list_options(query: Query) -> ListOptions:
+    """Raises BadRequest, Invalid."""
     if query is NO_QUERY:
         return ListOptions()
+    if query.has("sendInitialEvents"):
+        why = "Forbidden: sendInitialEvents is forbidden for list"
+        raise _invalid_option("ListOptions", "sendInitialEvents", why, "FieldValueForbidden")
     limit = query.integer("limit") or 0
     if limit < 0:
         raise BadRequest(f'invalid value "{limit}" for query parameter "limit": must not be negative')
@@ -81,13 +90,13 @@ def watch_options(query: Query, name: str = "") -> WatchOptions:
         field_selector=field_selector,
         resource_version=query.text("resourceVersion"),
         bookmarks=query.flag("allowWatchBookmarks"),
-        send_initial_events=query.flag("sendInitialEvents"),
+        send_initial_events=query.flag("sendInitialEvents") if query.has("sendInitialEvents") else None,
     )
 
 
 def _check_watch_match(query: Query) -> None:
     """As validateWatchOptions of apimachinery: sendInitialEvents (even false) and resourceVersionMatch go together."""
-    match, initial = query.text("resourceVersionMatch"), query.text("sendInitialEvents")
+    match, initial = query.text("resourceVersionMatch"), query.has("sendInitialEvents")
     why = ""
     if initial and match != NOT_OLDER_THAN:
         why = f"Forbidden: sendInitialEvents requires setting resourceVersionMatch to {NOT_OLDER_THAN}"
@@ -110,14 +119,13 @@ def _invalid_option(kind: str, field: str, why: str, reason: str) -> Invalid:
 
 def write_options(query: Query, method: str) -> WriteOptions:
     """Raises BadRequest, Invalid. A fieldManager is checked and no more: no write keeps who managed a field."""
-    _check_field_manager(query.text("fieldManager"), _OPTIONS_OF_METHOD[method])
+    kind = _OPTIONS_OF_METHOD[method]
+    _check_field_manager(query.text("fieldManager"), kind)
     validation = query.text("fieldValidation") or "Warn"
     if validation not in FIELD_VALIDATIONS:
-        raise BadRequest(
-            f'fieldValidation: Unsupported value: "{validation}": supported values: "Ignore", "Warn", "Strict"'
-        )
+        raise _unsupported_option(kind, "fieldValidation", validation, FIELD_VALIDATIONS)
     return WriteOptions(
-        dry_run=bool(dry_run(query.all("dryRun"))),
+        dry_run=bool(dry_run(query.all("dryRun"), kind)),
         field_validation=validation,
     )
 
@@ -132,24 +140,42 @@ def _check_field_manager(manager: str, kind: str) -> None:
         raise _invalid_option(kind, "fieldManager", why, "FieldValueInvalid")
 
 
-def dry_run(values: tuple[str, ...]) -> tuple[str, ...]:
-    """`All` is the only value; the empty string means no dry run."""
+def dry_run(values: tuple[str, ...], kind: str) -> tuple[str, ...]:
+    """`All` is the only value; the empty string means no dry run. Raises Invalid."""
     named = tuple(value for value in values if value)
     for value in named:
         if value != "All":
-            raise BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
+            raise _unsupported_option(kind, "dryRun", value, ("All",))
     return named
 
 
+def _unsupported_option(kind: str, field: str, value: str, supported: tuple[str, ...]) -> Invalid:
+    names = ", ".join(f'"{known}"' for known in supported)
+    why = f'Unsupported value: "{value}": supported values: {names}'
+    return _invalid_option(kind, field, why, "FieldValueNotSupported")
+
+
 def delete_options(query: Query, body: DeleteOptions) -> DeleteOptions:
-    """The body's options, completed from the query."""
+    """The body's options, completed from the query. Raises BadRequest, Invalid."""
     orphan = query.flag("orphanDependents") if query.text("orphanDependents") else None
-    return msgspec.structs.replace(
+    options = msgspec.structs.replace(
         body,
-        dry_run=dry_run((body.dry_run or ()) + query.all("dryRun")) or None,
+        dry_run=dry_run((body.dry_run or ()) + query.all("dryRun"), "DeleteOptions") or None,
         grace_period_seconds=(
             query.integer("gracePeriodSeconds") if body.grace_period_seconds is None else body.grace_period_seconds
         ),
         orphan_dependents=orphan if body.orphan_dependents is None else body.orphan_dependents,
         propagation_policy=body.propagation_policy or query.text("propagationPolicy") or None,
     )
+    _check_deletion(options)
+    return options
+
+
+def _check_deletion(options: DeleteOptions) -> None:
+    """As ValidateDeleteOptions of apimachinery."""
+    policy = options.propagation_policy
+    if policy is not None and policy not in PROPAGATION_POLICIES:
+        raise _unsupported_option("DeleteOptions", "propagationPolicy", policy, PROPAGATION_POLICIES)
+    if policy is not None and options.orphan_dependents is not None:
+        why = "Invalid value: orphanDependents and deletionPropagation cannot be both set"
+        raise _invalid_option("DeleteOptions", "propagationPolicy", why, "FieldValueInvalid")

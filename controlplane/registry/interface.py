@@ -84,7 +84,8 @@ class WatchOptions:
     field_selector: str = ""
     resource_version: str = ""
     bookmarks: bool = False
-    send_initial_events: bool = False
+    send_initial_events: bool | None = None
+    """None: the present state comes first when no resourceVersion or 0 is given, as watches always did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,10 @@ class WriteOptions:
     dry_run: bool = False
     field_validation: str = "Warn"
     """Strict, Warn or Ignore: what an unknown field in a body or patch gets."""
+    field_manager: str = ""
+    """Who owns what the write changes (metadata.managedFields). Empty: the write leaves no entry."""
+    force: bool = False
+    """An apply takes fields from their managers instead of ending with a Conflict."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,14 @@ class StoredEvent(Generic[T]):
     def forms(self) -> "dict[str, StoredEvent[Any]]":
         """The event as other group-versions serve it, by apiVersion."""
         return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Applied(Generic[T]):
+    """What an apply left. `created`: the object was not there before."""
+
+    stored: Stored[T]
+    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +184,19 @@ class Api(Protocol):
         *,
         subresource: str = "",
     ) -> Stored[T]: ...
+
+    async def apply(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        config: Any,
+        options: WriteOptions,
+        *,
+        subresource: str = "",
+    ) -> Applied[T]:
+        """Server-side apply: `config` is plain data; the object is created when it is not there."""
 
     async def delete(
         self, context: RequestContext, kind: Kind[T], namespace: str, name: str, options: DeleteOptions

@@ -32,6 +32,9 @@ log = structlog.get_logger(__name__)
 EXACT = "Exact"
 NOT_OLDER_THAN = "NotOlderThan"
 TOKEN_VERSION = "meta.k8s.io/v1"
+NEWEST = -1
+"""In a token instead of a revision: the rest of the list as it is when it is asked for."""
+REVISION_MAX = 2**63 - 1
 STORE_PAGE_ENTRIES = 500
 
 
@@ -66,8 +69,8 @@ def _predicate(kind: Kind[Any], labels: Selector, fields: FieldSelector) -> Call
 
 def parse_revision(text: str) -> int:
     """Raises BadRequest."""
-    if not (text.isascii() and text.isdigit()):
-        raise BadRequest(f'resourceVersion: Invalid value: "{text}": must be a non-negative integer')
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(REVISION_MAX)) and int(text) <= REVISION_MAX):
+        raise BadRequest(f'resourceVersion: Invalid value: "{text}": must be a non-negative integer of 64 bits')
     return int(text)
 
 
@@ -94,12 +97,26 @@ class Lister:
         kind = kind.stored
         _check_match(options)
         if options.continue_token:
-            token = _parse_token(options)
-            return await self._at(kind, selection, options.limit, token.rv, token.start)
+            return await self._continued(kind, selection, options.limit, _parse_token(options))
         if _is_exact(options):
             return await self._at(kind, selection, options.limit, parse_revision(options.resource_version), "")
         await wait_for(self.cache, options.resource_version)
         return self._from_cache(kind, selection, options.limit, self.cache.revision, "")
+
+    async def _continued(self, kind: Kind[T], selection: Selection, limit: int, token: _Token) -> Listing[T]:
+        """Raises Expired with a token for the rest as it is now, as kube-apiserver gives one."""
+        if token.rv == NEWEST:
+            await self.cache.fresh()
+            return self._from_cache(kind, selection, limit, self.cache.revision, token.start)
+        try:
+            return await self._at(kind, selection, limit, token.rv, token.start)
+        except Expired:
+            raise Expired(
+                "The provided continue parameter is too old: the state that it continues has been compacted. Start "
+                "the list without it, or go on with the token of this answer, which gives the rest as it is now: "
+                "objects changed since the first page may be missing or be there twice",
+                continue_token=_encode_token(NEWEST, token.start),
+            ) from None
 
     async def _at(self, kind: Kind[T], selection: Selection, limit: int, revision: int, start: str) -> Listing[T]:
         """The state at exactly `revision`."""
@@ -146,8 +163,7 @@ class Lister:
             return await self.backend.range(prefix, start_after=last, limit=STORE_PAGE_ENTRIES, revision=revision)
         except Compacted:
             raise Expired(
-                "The provided continue parameter or resourceVersion is too old: its history has been compacted. "
-                "Start the list without it"
+                "The provided resourceVersion is too old: its history has been compacted. Start the list without it"
             ) from None
         except FutureRevision:
             raise too_large(revision, self.cache.revision) from None
@@ -172,8 +188,12 @@ def _check_match(options: ListOptions) -> None:
             f'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: {why}',
             group="meta.k8s.io",
             kind="ListOptions",
-            causes=[Cause("FieldValueForbidden", why, "resourceVersionMatch")],
+            causes=[Cause(_cause_of(why), why, "resourceVersionMatch")],
         )
+
+
+def _cause_of(why: str) -> str:
+    return "FieldValueForbidden" if why.startswith("Forbidden") else "FieldValueNotSupported"
 
 
 def _is_exact(options: ListOptions) -> bool:
@@ -189,7 +209,11 @@ def _item_key(item: Stored[Any]) -> str:
 
 
 def _make_token(revision: int, last: Stored[Any]) -> str:
-    token = msgspec.json.encode(_Token(TOKEN_VERSION, revision, _item_key(last)))
+    return _encode_token(revision, _item_key(last))
+
+
+def _encode_token(revision: int, start: str) -> str:
+    token = msgspec.json.encode(_Token(TOKEN_VERSION, revision, start))
     return base64.urlsafe_b64encode(token).decode().rstrip("=")
 
 
@@ -201,6 +225,6 @@ def _parse_token(options: ListOptions) -> _Token:
         token = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Token)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise BadRequest("continue key is not valid") from None
-    if token.v != TOKEN_VERSION or token.rv < 1 or token.start.count("/") != 1:
+    if token.v != TOKEN_VERSION or (token.rv < 1 and token.rv != NEWEST) or token.start.count("/") != 1:
         raise BadRequest("continue key is not valid")
     return token

@@ -65,8 +65,8 @@ async def test_unknown_object_is_a_404_status(http: aiohttp.ClientSession) -> No
         pytest.param("POST", "/apis", 405, "MethodNotAllowed", id="POST on discovery"),
         pytest.param("GET", f"{PODS_PATH}?limit=x", 400, "BadRequest", id="limit is no number"),
         pytest.param("GET", f"{PODS_PATH}?limit=-1", 400, "BadRequest", id="negative limit"),
-        pytest.param("POST", f"{PODS_PATH}?dryRun=Some", 400, "BadRequest", id="bad dryRun"),
-        pytest.param("POST", f"{PODS_PATH}?fieldValidation=No", 400, "BadRequest", id="bad fieldValidation"),
+        pytest.param("POST", f"{PODS_PATH}?dryRun=Some", 422, "Invalid", id="bad dryRun"),
+        pytest.param("POST", f"{PODS_PATH}?fieldValidation=No", 422, "Invalid", id="bad fieldValidation"),
     ],
 )
 async def test_refusals_are_status_bodies(
