@@ -19,6 +19,7 @@ from protos import node_pb2, node_pb2_grpc
 
 TOKEN_METADATA = "orch-stream-token"
 JOIN_TIMEOUT_S = 10.0
+TOKEN_TIMEOUT_S = 10.0
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -28,6 +29,8 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 READ_AHEAD_FRAMES = 16
+STREAM_RPCS = {"exec": "Exec", "attach": "Attach", "port_forward": "PortForward", "logs": "Logs"}
+"""Kind of OpenStream -> the RPC that it asks for."""
 BROKEN = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 """What grpc.aio raises when a call that was used is over."""
 REFUSALS = (
@@ -41,6 +44,10 @@ _make_stub: Any = node_pb2_grpc.NodePlaneStub
 
 class JoinRefused(OrchError):
     """The server did not give this machine a node's certificate."""
+
+
+class TokenRefused(OrchError):
+    """The server gave no ServiceAccount token; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,8 @@ class GrpcDialer:
 
     def __init__(self, target: str, certificate: NodeCertificate) -> None:
         self._target, self.certificate = target, certificate
+        self._stub: Any = None
+        """Of the session that is open, if one is."""
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator["_GrpcLink"]:
@@ -80,9 +89,24 @@ class GrpcDialer:
             certificate_chain=self.certificate.certificate_pem,
         )
         async with grpc.aio.secure_channel(self._target, credentials, options=OPTIONS) as channel:
-            stub = _make_stub(channel)
-            async with asyncio.TaskGroup() as group:
-                yield _GrpcLink(self._target, stub, stub.Session(), group)
+            stub = self._stub = _make_stub(channel)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    yield _GrpcLink(self._target, stub, stub.Session(), group)
+            finally:
+                self._stub = None
+
+    async def issue_token(self, request: node_pb2.IssueTokenRequest) -> node_pb2.IssueTokenResponse:
+        """A ServiceAccount token for a pod of this node. Raises LinkLost, TokenRefused."""
+        if self._stub is None:
+            raise LinkLost(f"there is no session with {self._target}")
+        try:
+            answer: node_pb2.IssueTokenResponse = await self._stub.IssueToken(request, timeout=TOKEN_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise TokenRefused(f"{self._target} gave no token: {error.details()}") from error
+        except BROKEN as error:
+            raise LinkLost(f"the session with {self._target} broke: {error}") from error
+        return answer
 
 
 class _GrpcLink:
@@ -112,8 +136,10 @@ class _GrpcLink:
     @asynccontextmanager
     async def open_stream(self, request: node_pb2.OpenStream) -> AsyncIterator[StreamCall]:
         metadata = ((TOKEN_METADATA, request.token),)
-        rpc = self._stub.Exec if request.WhichOneof("request") == "exec" else self._stub.Logs
-        call = rpc(metadata=metadata)
+        kind = request.WhichOneof("request")
+        if kind is None:
+            raise LinkLost(f"{self._target} asked for a kind of stream that this agent does not know")
+        call = getattr(self._stub, STREAM_RPCS[kind])(metadata=metadata)
         stream = _GrpcStreamCall(self._target, call)
         receiving = self._group.create_task(stream.receive())
         try:

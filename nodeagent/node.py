@@ -151,7 +151,9 @@ class _NodeParts:
         await _collect_garbage(images)
         async with self._runtime(network, images) as runtime, asyncio.TaskGroup() as group:
             prober = Prober(runtime, group, self._clock, self._ids)
-            agent = self._agent(runtime, images, prober, network, dialer, resolv_conf)
+            volumes = self._volumes(dialer, resolv_conf)
+            agent = self._agent(runtime, images, prober, network, dialer, volumes)
+            group.create_task(forever("tokens", volumes.keep_tokens_fresh))
             group.create_task(_supervisor_ends(inherited.alive))
             renewal = partial(keep_renewed, self._certificate, partial(setattr, dialer, "certificate"))
             group.create_task(forever("certificate", renewal))
@@ -215,6 +217,13 @@ class _NodeParts:
             clock=self._clock,
         )
 
+    def _volumes(self, dialer: GrpcDialer, resolv_conf: ResolvConf) -> Volumes:
+        options = self._options
+        dns = PodDns(str(options.dns_address), options.cluster_domain, resolv_conf)
+        return Volumes(
+            options.state_dir, options.run_dir, self._desired, self._facts, dns, dialer.issue_token, self._clock
+        )
+
     def _agent(
         self,
         runtime: CrunRuntime,
@@ -222,14 +231,13 @@ class _NodeParts:
         prober: Prober,
         network: NodeNetwork,
         dialer: GrpcDialer,
-        resolv_conf: ResolvConf,
+        volumes: Volumes,
     ) -> Agent:
         options = self._options
-        dns = PodDns(str(options.dns_address), options.cluster_domain, resolv_conf)
         parts = PodParts(
             runtime=runtime,
             images=images,
-            volumes=Volumes(options.state_dir, options.run_dir, self._desired, self._facts, dns),
+            volumes=volumes,
             probes=prober,
             inputs=self._desired,
             reports=self._outbox,

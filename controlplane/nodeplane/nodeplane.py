@@ -16,6 +16,7 @@ from controlplane.nodeplane.node_leases import NodeLeases
 from controlplane.nodeplane.node_set import DELIVERED_KINDS, EVERY_NODE, NodeSets
 from controlplane.nodeplane.node_status_writer import LOST_REASON, NodeStatusWriter
 from controlplane.nodeplane.pod_status_writer import PodReport, PodStatusWriter
+from controlplane.nodeplane.pod_tokens import PodTokens
 from controlplane.nodeplane.registration import Registrar
 from controlplane.nodeplane.session import Link, LinkClosed, Session
 from controlplane.nodeplane.settings import NodePlaneSettings
@@ -47,6 +48,7 @@ class NodePlane:
         self._liveness = Liveness(settings.node_lost_after_s)
         self._registrar = Registrar(client, self._nodes, settings)
         self._pod_statuses = PodStatusWriter(client, self._informers.of(PODS))
+        self.tokens = PodTokens(client, self._informers.of(PODS))
         self._node_statuses = NodeStatusWriter(client, self._nodes, clock)
         self._leases = NodeLeases(client, clock, settings)
         self._events = EventWriter(client, clock, ids)

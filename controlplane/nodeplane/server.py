@@ -22,6 +22,7 @@ from orch.errors import (
     BadRequest,
     Conflict,
     Forbidden,
+    Invalid,
     NotFound,
     OrchError,
     ServiceUnavailable,
@@ -49,6 +50,7 @@ _STATUS_OF: tuple[tuple[type[ApiError], grpc.StatusCode], ...] = (
     (Unauthorized, grpc.StatusCode.UNAUTHENTICATED),
     (Forbidden, grpc.StatusCode.PERMISSION_DENIED),
     (BadRequest, grpc.StatusCode.INVALID_ARGUMENT),
+    (Invalid, grpc.StatusCode.INVALID_ARGUMENT),
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (Conflict, grpc.StatusCode.ABORTED),
     (ServiceUnavailable, grpc.StatusCode.UNAVAILABLE),
@@ -168,6 +170,13 @@ class _SessionServicer(node_pb2_grpc.NodePlaneServicer):
 
     async def PortForward(self, request_iterator: Any, context: Context) -> None:
         await self._stream(context)
+
+    async def IssueToken(self, request: node_pb2.IssueTokenRequest, context: Context) -> node_pb2.IssueTokenResponse:
+        node = await _node_of(context)
+        try:
+            return await self._nodeplane.tokens.issue(node, request)
+        except OrchError as error:
+            await _abort(context, error)
 
     async def _stream(self, context: Context) -> None:
         node = await _node_of(context)

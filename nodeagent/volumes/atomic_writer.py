@@ -35,7 +35,7 @@ def write_payload(folder: Path, files: Sequence[File], group: int | None) -> boo
 def _digest(files: Sequence[File], group: int | None) -> str:
     digest = hashlib.sha256(repr(group).encode())
     for file in files:
-        digest.update(repr((file.path, file.mode, len(file.data))).encode())
+        digest.update(repr((file.path, file.mode, file.owner, len(file.data))).encode())
         digest.update(file.data)
     return digest.hexdigest()[:32]
 
@@ -54,8 +54,8 @@ def _write_files(folder: Path, files: Sequence[File], group: int | None) -> None
         path = folder / file.path
         path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         path.write_bytes(file.data)
-        if group is not None:
-            os.chown(path, -1, group)
+        if group is not None or file.owner:
+            os.chown(path, file.owner, -1 if group is None else group)
         path.chmod(file.mode)
 
 

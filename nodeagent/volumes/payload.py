@@ -5,14 +5,28 @@ missing and not optional is a VolumeFault that names it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nodeagent.environment import ConfigError, Downward, Inputs, field_value, resource_value
 from nodeagent.volumes.errors import VolumeFault
 from orch.api.pod.spec import Pod
-from orch.api.pod.volume import DownwardAPIVolumeFile, KeyToPath, VolumeProjection
+from orch.api.pod.volume import (
+    DownwardAPIVolumeFile,
+    KeyToPath,
+    ServiceAccountTokenProjection,
+    VolumeProjection,
+)
+from orch.api.pod.volume_defaults import TOKEN_LIFETIME_DEFAULT_S
 
 DEFAULT_MODE = 0o644
+PRIVATE_TOKEN_MODE = 0o600
+
+TokenKey = tuple[str, int]
+"""(audience, seconds): projections that ask for the same share one token. "": the API's own audience."""
+
+
+def token_key(projection: ServiceAccountTokenProjection) -> TokenKey:
+    return projection.audience or "", projection.expiration_seconds or TOKEN_LIFETIME_DEFAULT_S
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,6 +35,8 @@ class File:
     """Relative, checked to stay inside the volume."""
     data: bytes
     mode: int
+    owner: int = 0
+    """Uid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,8 @@ class Source:
     pod: Pod
     inputs: Inputs
     downward: Downward
+    tokens: Mapping[TokenKey, str | VolumeFault] = field(default_factory=dict)
+    """Each token that the pod asks for, or why there is none."""
 
 
 def checked(files: Iterable[File]) -> tuple[File, ...]:
@@ -115,9 +133,33 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
 
 
+def token_file(projection: ServiceAccountTokenProjection, mode: int, source: Source) -> File:
+    """Readable for the one user of all containers, or for the pod's group, and then for nobody else; as kubelet's
+    pkg/volume/projected. Raises VolumeFault."""
+    token = source.tokens[token_key(projection)]
+    if isinstance(token, VolumeFault):
+        raise token
+    user, context = common_user(source.pod), source.pod.spec.security_context
+    is_private = user is not None or (context is not None and context.fs_group is not None)
+    return File(projection.path, token.encode(), PRIVATE_TOKEN_MODE if is_private else mode, user or 0)
+
+
+def common_user(pod: Pod) -> int | None:
+    """The uid that all containers are told to run as; None when they differ or one is not told."""
+    context = pod.spec.security_context
+    whole = context.run_as_user if context is not None else None
+    users = {
+        whole if (own := container.security_context) is None or own.run_as_user is None else own.run_as_user
+        for container in (*pod.spec.containers, *(pod.spec.init_containers or ()))
+    }
+    return users.pop() if len(users) == 1 else None
+
+
 def projection_files(projection: VolumeProjection, mode: int, source: Source) -> Iterator[File]:
     """One source of a projected volume."""
     config, secret, downward = projection.config_map, projection.secret, projection.downward_api
+    if projection.service_account_token is not None:
+        yield token_file(projection.service_account_token, mode, source)
     if config is not None:
         yield from config_map_files(config.name or "", config.items, config.optional, mode, source)
     if secret is not None:

@@ -5,7 +5,7 @@ For a volume that this agent cannot make `unsupported_field` names the field: co
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nodeagent.volumes.payload import (
     DEFAULT_MODE,
@@ -23,7 +23,7 @@ from orch.api.pod.volume import EmptyDirVolumeSource, Volume, VolumeProjection
 
 MEMORY_MEDIUM = "Memory"
 _SOURCES = frozenset({"emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"})
-_PROJECTIONS = frozenset({"configMap", "secret", "downwardAPI"})
+_PROJECTIONS = frozenset({"configMap", "secret", "downwardAPI", "serviceAccountToken"})
 FS_GROUP_FILE_MODE = 0o440
 """What kubelet adds to files of read-only volumes so that the pod's fsGroup can read them."""
 
@@ -78,7 +78,7 @@ def plan_volume(volume: Volume, source: Source, node_memory_bytes: int) -> Plan:
         return HostPath(volume.host_path.path, volume.host_path.type or "")
     added = FS_GROUP_FILE_MODE if group is not None else 0
     files = checked(_volume_files(volume, source))
-    return Files(tuple(File(file.path, file.data, file.mode | added) for file in files), group)
+    return Files(tuple(replace(file, mode=file.mode | added) for file in files), group)
 
 
 def _volume_files(volume: Volume, source: Source) -> Iterator[File]:

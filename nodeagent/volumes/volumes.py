@@ -1,10 +1,13 @@
 """Makes the volumes of pods on this node, keeps their files up to date, and removes every trace of them.
 
 Every step may be repeated. What the agent cannot honour is a ConfigError for the containers that mount it; what is
-missing now is a VolumeFault, and is tried again.
+missing now is a VolumeFault, and is tried again. Tokens that come due are renewed here, since nobody outside knows
+when; a pod's volumes are worked on by one at a time.
 """
 
+import asyncio
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,15 +21,18 @@ from nodeagent.volumes.atomic_writer import write_payload
 from nodeagent.volumes.errors import VolumeFault
 from nodeagent.volumes.folders import Folders
 from nodeagent.volumes.host_path import check_host_path
-from nodeagent.volumes.payload import Source
+from nodeagent.volumes.payload import Source, TokenKey
 from nodeagent.volumes.plan import Files, HostPath, Plan, Scratch, plan_volume, unsupported_field
 from nodeagent.volumes.pod_files import PodDns, hostname_of, hosts_file, resolv_conf_file
 from nodeagent.volumes.removal import remove_tree
 from nodeagent.volumes.sub_path import bind_sub_path
+from nodeagent.volumes.tokens import IssueToken, TokenKeeper
 from orch.api.pod.container import Container, VolumeMount
 from orch.api.pod.spec import Pod
 from orch.api.pod.volume import Volume
+from orch.kit.clock import Clock
 from orch.kit.threads import in_thread
+from orch.kit.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
 
@@ -42,17 +48,41 @@ NODE_HOSTS = Path("/etc/hosts")
 class Volumes:
     """Implements the agent's `PodVolumes`. `run_dir` is on tmpfs."""
 
-    def __init__(self, state_dir: Path, run_dir: Path, inputs: Inputs, node: NodeFacts, dns: PodDns) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        run_dir: Path,
+        inputs: Inputs,
+        node: NodeFacts,
+        dns: PodDns,
+        issue_token: IssueToken,
+        clock: Clock,
+    ) -> None:
         self._folders = Folders(state_dir / "pod-volumes", run_dir / "pod-volumes")
         self._inputs = inputs
         self._node = node
         self._dns = dns
+        self._tokens = TokenKeeper(self._folders, issue_token, clock)
+        self._with_tokens: dict[str, Pod] = {}
+        self._due = WorkQueue[str]()
+        """Uids of pods whose tokens are to be looked at."""
+        self._locks: dict[str, asyncio.Lock] = {}
         for folder in (self._folders.disk, self._folders.memory):
             folder.mkdir(mode=PRIVATE_MODE, parents=True, exist_ok=True)
 
     async def prepare(self, pod: Pod) -> None:
         """Makes all volumes of the pod, or brings them up to date. Raises VolumeFault after all that could be done."""
-        await in_thread(lambda: self._prepare(pod))
+        async with self._locks.setdefault(pod.metadata.uid, asyncio.Lock()):
+            await self._prepare_alone(pod)
+
+    async def keep_tokens_fresh(self) -> None:
+        """Until cancelled."""
+        while True:
+            uid = await self._due.get()
+            try:
+                await self._refresh(uid)
+            finally:
+                self._due.done(uid)
 
     def mounts(self, pod: Pod, container: Container, pod_ip: str) -> tuple[Mount, ...]:
         """For a container of a prepared pod. Raises ConfigError."""
@@ -63,17 +93,40 @@ class Volumes:
 
     async def remove(self, pod_uid: str) -> None:
         """Raises VolumeFault when something stays mounted. No error when there is nothing."""
-        for folder in self._folders.of_pod(pod_uid):
-            await in_thread(partial(remove_tree, folder))
+        async with self._locks.setdefault(pod_uid, asyncio.Lock()):
+            self._with_tokens.pop(pod_uid, None)
+            self._tokens.forget(pod_uid)
+            for folder in self._folders.of_pod(pod_uid):
+                await in_thread(partial(remove_tree, folder))
+        self._locks.pop(pod_uid, None)
 
     async def known(self) -> tuple[str, ...]:
         """Uids of the pods that have something here."""
         folders = (self._folders.disk, self._folders.memory)
         return tuple(sorted({name for folder in folders for name in os.listdir(folder)}))
 
-    def _prepare(self, pod: Pod) -> None:
+    async def _refresh(self, uid: str) -> None:
+        if uid not in self._with_tokens:
+            return
+        async with self._locks.setdefault(uid, asyncio.Lock()):
+            pod = self._with_tokens.get(uid)
+            if pod is None:
+                return  # removed in the meantime
+            try:
+                await self._prepare_alone(pod)
+            except VolumeFault as fault:
+                log.warning("volumes_not_refreshed", pod_uid=uid, error=str(fault), next="its worker prepares again")
+
+    async def _prepare_alone(self, pod: Pod) -> None:
+        uid, tokens = pod.metadata.uid, await self._tokens.of_pod(pod)
+        if tokens.due_in_s is not None:
+            self._with_tokens[uid] = pod
+            self._due.add_after(uid, tokens.due_in_s)
+        await in_thread(lambda: self._prepare(pod, tokens.texts))
+
+    def _prepare(self, pod: Pod, tokens: Mapping[TokenKey, str | VolumeFault]) -> None:
         downward = Downward(self._node.name, self._node.address, "", self._node.allocatable)
-        source = Source(pod, self._inputs, downward)
+        source = Source(pod, self._inputs, downward, tokens)
         faults = []
         for volume in pod.spec.volumes or ():
             if unsupported_field(volume):

@@ -1,5 +1,8 @@
 """Volumes as the agent makes them: real tmpfs mounts, bind mounts of sub paths, removal."""
 
+import asyncio
+import base64
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +26,17 @@ from orch.api.pod.volume import (
     EmptyDirVolumeSource,
     HostPathVolumeSource,
     NFSVolumeSource,
+    ProjectedVolumeSource,
     SecretVolumeSource,
+    ServiceAccountTokenProjection,
     Volume,
+    VolumeProjection,
 )
 from orch.api.secret import Secret
 from orch.api.service import Service
+from orch.errors import OrchError
+from orch.kit.clock import SystemClock
+from protos import node_pb2
 
 NODE = NodeFacts("node-1", "192.168.77.1", {"cpu": "2", "memory": "1Gi"}, 1 << 30)
 DNS = PodDns("10.96.0.10", "cluster.local", ResolvConf())
@@ -47,14 +56,40 @@ class Objects:
         return ()
 
 
+class Tokens:
+    """A control plane that gives tokens of `life_s`, of which `age_s` have passed already, or is gone."""
+
+    def __init__(self) -> None:
+        self.life_s, self.age_s = 3600.0, 0.0
+        self.gone = False
+        self.asked: list[node_pb2.IssueTokenRequest] = []
+        self.asked_again = asyncio.Event()
+
+    async def __call__(self, request: node_pb2.IssueTokenRequest) -> node_pb2.IssueTokenResponse:
+        self.asked.append(request)
+        if self.gone:
+            raise OrchError("nobody answers")
+        if len(self.asked) > 1:
+            self.asked_again.set()
+        issued = SystemClock().now().timestamp() - self.age_s
+        claims = {"iat": int(issued), "exp": int(issued + self.life_s), "jti": str(len(self.asked))}
+        payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+        return node_pb2.IssueTokenResponse(token=f"e30.{payload}.c2ln")
+
+
 @pytest.fixture
 def objects() -> Objects:
     return Objects()
 
 
 @pytest.fixture
-def volumes(tmp_path: Path, objects: Objects) -> Iterator[Volumes]:
-    yield Volumes(tmp_path / "state", tmp_path / "run", objects, NODE, DNS)
+def tokens() -> Tokens:
+    return Tokens()
+
+
+@pytest.fixture
+def volumes(tmp_path: Path, objects: Objects, tokens: Tokens) -> Iterator[Volumes]:
+    yield Volumes(tmp_path / "state", tmp_path / "run", objects, NODE, DNS, tokens, SystemClock())
     unmount_below(tmp_path)
 
 
@@ -229,3 +264,91 @@ async def test_a_pod_has_its_own_files_unless_it_mounts_over_them(volumes: Volum
     assert "sub-paths" in str(found["/etc/hosts"])
     inode = found["/etc/hostname"].stat().st_ino
     assert paths(volumes, made)["/etc/hostname"].stat().st_ino == inode
+
+
+def token_pod(seconds: int = 3600, **spec: object) -> tuple[Pod, Volume]:
+    token = ServiceAccountTokenProjection(path="token", expiration_seconds=seconds, audience="vault")
+    sources = (VolumeProjection(service_account_token=token),)
+    volume = Volume(name="t", projected=ProjectedVolumeSource(sources=sources))
+    made = pod(volume, mounts=(VolumeMount(name="t", mount_path="/t"),), service_account_name="robot", **spec)
+    return made, volume
+
+
+async def test_a_token_is_fetched_once_and_read_back_by_the_next_agent(volumes: Volumes, tokens: Tokens) -> None:
+    made, _ = token_pod()
+    await volumes.prepare(made)
+    await volumes.prepare(made)
+    (asked,) = tokens.asked
+    assert (asked.pod_uid, asked.namespace, asked.pod, asked.service_account) == ("u-1", "shop", "web", "robot")
+    assert (list(asked.audiences), asked.expiration_seconds) == (["vault"], 3600)
+    file = paths(volumes, made)["/t"] / "token"
+    assert file.read_text().startswith("e30.")
+    assert file.stat().st_mode & 0o7777 == 0o644
+
+
+async def test_a_token_is_renewed_at_80_percent_of_its_life(volumes: Volumes, tokens: Tokens) -> None:
+    made, _ = token_pod()
+    tokens.age_s = 0.79 * 3600
+    await volumes.prepare(made)
+    await volumes.prepare(made)
+    assert len(tokens.asked) == 1
+    tokens.age_s = 0.81 * 3600
+    await volumes.remove("u-1")
+    await volumes.prepare(made)
+    first = (paths(volumes, made)["/t"] / "token").read_text()
+    tokens.age_s = 0
+    await volumes.prepare(made)
+    assert (paths(volumes, made)["/t"] / "token").read_text() != first
+
+
+async def test_a_token_that_lives_long_is_renewed_after_a_day(volumes: Volumes, tokens: Tokens) -> None:
+    made, _ = token_pod(30 * 24 * 3600)
+    tokens.life_s, tokens.age_s = 30 * 24 * 3600, 24 * 3600 + 1
+    await volumes.prepare(made)
+    await volumes.prepare(made)
+    assert len(tokens.asked) == 2
+
+
+async def test_a_token_is_renewed_while_nobody_asks(volumes: Volumes, tokens: Tokens) -> None:
+    made, _ = token_pod()
+    tokens.life_s, tokens.age_s = 10, 7.5
+    async with asyncio.TaskGroup() as group:
+        keeping = group.create_task(volumes.keep_tokens_fresh())
+        await volumes.prepare(made)
+        tokens.life_s, tokens.age_s = 3600, 0
+        async with asyncio.timeout(5):
+            await tokens.asked_again.wait()
+        await volumes.remove("u-1")
+        keeping.cancel()
+    assert not await volumes.known()
+
+
+async def test_an_old_token_stays_while_the_control_plane_is_gone(volumes: Volumes, tokens: Tokens) -> None:
+    made, _ = token_pod()
+    tokens.age_s = 3500
+    await volumes.prepare(made)
+    before = (paths(volumes, made)["/t"] / "token").read_text()
+    tokens.gone = True
+    await volumes.prepare(made)
+    assert len(tokens.asked) == 2
+    assert (paths(volumes, made)["/t"] / "token").read_text() == before
+
+
+async def test_a_pod_without_its_token_waits(volumes: Volumes, tokens: Tokens) -> None:
+    made, _ = token_pod()
+    tokens.gone = True
+    with pytest.raises(VolumeFault, match="failed to fetch token: nobody answers"):
+        await volumes.prepare(made)
+    tokens.gone = False
+    await volumes.prepare(made)
+
+
+async def test_a_token_is_for_the_pods_one_user_or_its_group(volumes: Volumes) -> None:
+    made, _ = token_pod(security_context=PodSecurityContext(run_as_user=1234))
+    await volumes.prepare(made)
+    file = (paths(volumes, made)["/t"] / "token").stat()
+    assert (file.st_mode & 0o7777, file.st_uid, file.st_gid) == (0o600, 1234, 0)
+    made, _ = token_pod(security_context=PodSecurityContext(fs_group=77))
+    await volumes.prepare(made)
+    file = (paths(volumes, made)["/t"] / "token").stat()
+    assert (file.st_mode & 0o7777, file.st_uid, file.st_gid) == (0o640, 0, 77)

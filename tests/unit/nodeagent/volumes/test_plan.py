@@ -6,6 +6,7 @@ from orch.api.pod.container import Container
 from orch.api.pod.security import PodSecurityContext
 from orch.api.pod.spec import Pod, PodSpec
 from orch.api.pod.volume import (
+    ClusterTrustBundleProjection,
     ConfigMapVolumeSource,
     EmptyDirVolumeSource,
     HostPathVolumeSource,
@@ -13,7 +14,6 @@ from orch.api.pod.volume import (
     PersistentVolumeClaimVolumeSource,
     ProjectedVolumeSource,
     SecretProjection,
-    ServiceAccountTokenProjection,
     Volume,
     VolumeProjection,
 )
@@ -75,7 +75,7 @@ def test_a_projection_gathers_its_sources() -> None:
     assert plan_volume(volume, SOURCE, NODE_BYTES) == Files((File("key", b"s3", 0o400),))
 
 
-TOKEN = VolumeProjection(service_account_token=ServiceAccountTokenProjection(path="token"))
+BUNDLE = VolumeProjection(cluster_trust_bundle=ClusterTrustBundleProjection(path="ca"))
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ TOKEN = VolumeProjection(service_account_token=ServiceAccountTokenProjection(pat
         ),
         (Volume(name="v", empty_dir=EmptyDirVolumeSource(medium="HugePages")), "spec.volumes[v].emptyDir.medium"),
         (
-            Volume(name="v", projected=ProjectedVolumeSource(sources=(TOKEN,))),
-            "spec.volumes[v].projected.sources[0].serviceAccountToken",
+            Volume(name="v", projected=ProjectedVolumeSource(sources=(BUNDLE,))),
+            "spec.volumes[v].projected.sources[0].clusterTrustBundle",
         ),
         (memory_volume("1Mi"), ""),
     ],
