@@ -1,13 +1,15 @@
-"""exec and logs on the node: opens the stream that the server asked for and serves it. One task per stream.
+"""exec, attach, port-forward and logs on the node: opens the stream that the server asked for and serves it. One task
+per stream.
 
-The first frame is `opened` or `refused` with a Status. exec speaks the channels of the Kubernetes remotecommand
-protocol; its last frame is on the error channel: a Status that tells how the command ended.
+The first frame is `opened` or `refused` with a Status. exec and attach speak the channels of the Kubernetes
+remotecommand protocol; their last frame is on the error channel: a Status that tells how it ended.
 """
 
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +18,14 @@ import structlog
 
 from nodeagent.link import LinkLost, ServerLink, StreamCall
 from nodeagent.log_reader import LogOptions, NoLog, attempts, read_log
-from nodeagent.runtime.interface import ExecSession, Runtime, RuntimeFault
+from nodeagent.port_stream import pump_port
+from nodeagent.runtime.interface import (
+    ExecSession,
+    NoSuchContainer,
+    PortRefused,
+    Runtime,
+    RuntimeFault,
+)
 from orch.errors import ApiError, BadRequest, InternalError, NotFound
 from protos import node_pb2
 
@@ -24,6 +33,8 @@ log = structlog.get_logger(__name__)
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 """Channels of the remotecommand protocol."""
+COMMAND_ERROR = "Internal error occurred: error executing command in container"
+"""What clients and people's scripts know from kubelet; kubectl prints it and exits with 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +70,15 @@ class Streams:
 
     async def _serve(self, call: StreamCall, request: node_pb2.OpenStream) -> None:
         try:
-            if request.WhichOneof("request") == "exec":
-                await self._exec(call, request.exec)
-            else:
-                await self._logs(call, request.logs)
+            match request.WhichOneof("request"):
+                case "exec":
+                    await self._exec(call, request.exec)
+                case "attach":
+                    await self._attach(call, request.attach)
+                case "port_forward":
+                    await self._port_forward(call, request.port_forward)
+                case _:
+                    await self._logs(call, request.logs)
         except ApiError as error:
             await call.write(node_pb2.StreamFrame(refused=json.dumps(error.to_status()).encode()))
         await call.finish()
@@ -99,18 +115,33 @@ class Streams:
 
         return running
 
-    async def _exec(self, call: StreamCall, request: node_pb2.ExecRequest) -> None:
+    def _running_target(self, request: node_pb2.ExecRequest | node_pb2.AttachRequest) -> str:
         target = self._target(request.pod_uid, request.container)
         if target.waiting:
             raise BadRequest(f"container {request.container!r} is not running: {target.waiting}")
+        return target.container_id
+
+    async def _exec(self, call: StreamCall, request: node_pb2.ExecRequest) -> None:
+        container_id = self._running_target(request)
+        session = self._runtime.exec(container_id, request.command, tty=request.tty, stdin=request.stdin)
+        await _serve_session(call, session, request, _exit_status)
+
+    async def _attach(self, call: StreamCall, request: node_pb2.AttachRequest) -> None:
+        session = self._runtime.attach(self._running_target(request), stdin=request.stdin)
+        await _serve_session(call, session, request, _attach_status)
+
+    async def _port_forward(self, call: StreamCall, request: node_pb2.PortForwardRequest) -> None:
+        what = f"error forwarding port {request.port} to pod {request.pod_uid}"
         async with contextlib.AsyncExitStack() as stack:
-            session = self._runtime.exec(target.container_id, request.command, tty=request.tty, stdin=request.stdin)
+            dialling = self._runtime.port_forward(request.pod_uid, request.port)
             try:
-                command = await stack.enter_async_context(session)
-            except RuntimeFault as error:
-                raise InternalError(f"exec in container {request.container!r} failed: {error}") from error
+                connection = await stack.enter_async_context(dialling)
+            except NoSuchContainer as error:
+                raise NotFound(f"{what}: {error}") from error
+            except PortRefused as error:
+                raise InternalError(f"{what}: {error}") from error
             await call.write(node_pb2.StreamFrame(opened=node_pb2.Opened()))
-            await _send(call, ERROR, json.dumps(await _pump(call, command, request)).encode())
+            await pump_port(call, connection)
 
 
 def _attempt(target: StreamTarget, request: node_pb2.LogRequest) -> int:
@@ -127,19 +158,49 @@ def _attempt(target: StreamTarget, request: node_pb2.LogRequest) -> int:
     return found[-1]
 
 
-async def _pump(call: StreamCall, command: ExecSession, request: node_pb2.ExecRequest) -> dict[str, Any]:
-    """Input to the command and output from it until it ends; its Status."""
+Request = node_pb2.ExecRequest | node_pb2.AttachRequest
+
+
+async def _serve_session(
+    call: StreamCall,
+    opening: AbstractAsyncContextManager[ExecSession],
+    request: Request,
+    ending: Callable[[ExecSession], Awaitable[dict[str, Any]]],
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            session = await stack.enter_async_context(opening)
+        except RuntimeFault as error:
+            raise InternalError(f"{COMMAND_ERROR}: {error}") from error
+        await call.write(node_pb2.StreamFrame(opened=node_pb2.Opened()))
+        await _send(call, ERROR, json.dumps(await _pump(call, session, request, ending)).encode())
+
+
+async def _pump(
+    call: StreamCall, session: ExecSession, request: Request, ending: Callable[[ExecSession], Awaitable[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Input to the session and output from it until it ends; its Status. Output that nobody wants is read too: it
+    would hold the process up."""
     try:
         async with asyncio.TaskGroup() as group:
-            inbound = group.create_task(_feed(call, command))
-            async for descriptor, data in command.output():
+            inbound = group.create_task(_feed(call, session))
+            async for descriptor, data in session.output():
                 if (descriptor == STDOUT and request.stdout) or (descriptor == STDERR and request.stderr):
                     await _send(call, descriptor, data)
-            status = exit_status(await command.wait())
+            status = await ending(session)
             inbound.cancel()
     except* RuntimeFault as faults:
-        status = InternalError(f"the command was lost: {faults.exceptions[0]}").to_status()
+        status = InternalError(f"{COMMAND_ERROR}: {faults.exceptions[0]}").to_status()
     return status
+
+
+async def _exit_status(session: ExecSession) -> dict[str, Any]:
+    return exit_status(await session.wait())
+
+
+async def _attach_status(session: ExecSession) -> dict[str, Any]:
+    """An attach that was served to the end is a success, whatever the container's exit code: as kubelet's."""
+    return exit_status(0)
 
 
 async def _until_gone(call: StreamCall) -> None:
@@ -158,7 +219,7 @@ async def _feed(call: StreamCall, command: ExecSession) -> None:
             await command.resize(int(size["Width"]), int(size["Height"]))
         elif channel == CLOSE and data == bytes([STDIN]):
             await command.close_stdin()
-    raise LinkLost("the user of the exec has gone")
+    raise LinkLost("the user of the stream has gone")
 
 
 def exit_status(code: int) -> dict[str, Any]:

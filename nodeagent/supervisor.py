@@ -1,9 +1,12 @@
-"""The small parent of the agent: starts it again when it dies; holds the DNS sockets, so that queries wait meanwhile.
+"""The small parent of the agent: starts it again when it dies; holds the DNS sockets, so that queries wait meanwhile;
+reaps what the agent's children leave, for a zombie holds up the end of its container, and the machine's process 1 may
+take its time.
 
 It knows nothing of pods: killing the agent, or both, changes nothing in the containers. The agent ends with its
 supervisor, which it notices by the end of a pipe; so a node never has two agents.
 """
 
+import contextlib
 import errno
 import os
 import select
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from nodeagent.runtime.syscalls import become_subreaper
 from orch.errors import OrchError
 from orch.kit.backoff import Backoff
 
@@ -109,6 +113,7 @@ class Supervisor:
         udp, tcp = bind_dns(self._dns_address, self._dns_port)
         read_end, self._write_end = os.pipe()
         inherited = Inherited(udp.fileno(), tcp.fileno(), read_end)
+        become_subreaper()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         while not self._stopping:
@@ -123,8 +128,8 @@ class Supervisor:
         descriptors = (inherited.dns_udp, inherited.dns_tcp, inherited.alive)
         self._child = subprocess.Popen(self._command(inherited), pass_fds=descriptors)
         if self._stopping:  # the signal came before there was a child to pass it on to
-            self._child.terminate()
-        return self._child.wait()
+            os.kill(self._child.pid, signal.SIGTERM)
+        return _reap_until(self._child)
 
     def _wait(self, code: int, lived_s: float) -> None:
         if lived_s >= HEALTHY_AFTER_S:
@@ -136,8 +141,18 @@ class Supervisor:
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True
         os.write(self._tell_to_stop, b"x")
-        if self._child is not None and self._child.poll() is None:
-            self._child.send_signal(signal.SIGTERM)
+        if self._child is not None and self._child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):  # `send_signal` would reap, and `_reap_until` wait in vain
+                os.kill(self._child.pid, signal.SIGTERM)
+
+
+def _reap_until(child: "subprocess.Popen[bytes]") -> int:
+    """Reaps whoever ends, until it is the child; its exit code."""
+    while child.returncode is None:
+        pid, status = os.wait()
+        if pid == child.pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+    return child.returncode
 
 
 def own_command(arguments: Sequence[str], inherited: Inherited) -> list[str]:

@@ -1,8 +1,9 @@
 """The streams of a container's first process, through its monitor's socket (conmon, `attach` in the bundle).
 
 The monitor sends packets, one byte for the stream before the data, to everyone who is connected, and takes raw bytes as
-input. Its socket closes when the container's output is over. Invariant: no packet sent is longer than what the monitor
-reads at once, or its end would be lost.
+input. Its socket closes when the container's output is over. It waits for whoever does not read, and with it the
+container, its other readers and the news of its end; so a reader may be slow, but one that stands still is cut off.
+Invariant: no packet sent is longer than what the monitor reads at once, or its end would be lost.
 """
 
 import asyncio
@@ -15,15 +16,18 @@ from dataclasses import dataclass
 from nodeagent.runtime import conmon
 from nodeagent.runtime.conmon import Monitored
 from nodeagent.runtime.interface import RuntimeFault
+from nodeagent.runtime.process import close_socket
 
 SOCKET_NAME = "attach"
 PACKET_BYTES_MAX = 8 * 1024
 RECEIVE_BYTES_MAX = 64 * 1024
+STALL_MAX_S = 5
+"""How long a reader may take over one packet."""
 STREAMS = {2: 1, 3: 2}
 """The packet's first byte -> 1 (stdout) or 2 (stderr). With a terminal all of it is stdout."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attached:
     """Implements ExecSession."""
 
@@ -32,6 +36,7 @@ class Attached:
     stdin: bool
     ended: Callable[[], Awaitable[int]]
     """Returns the container's exit code once it has ended."""
+    is_cut_off: bool = False
 
     async def write_stdin(self, data: bytes) -> None:
         """Waits while the container does not read. What comes after its end is dropped."""
@@ -57,27 +62,50 @@ class Attached:
         with contextlib.suppress(ConnectionResetError):
             while packet := await loop.sock_recv(self.connection, RECEIVE_BYTES_MAX):
                 if (stream := STREAMS.get(packet[0])) is not None:
+                    stalled = loop.call_later(STALL_MAX_S, self._cut_off)
                     yield stream, packet[1:]
+                    stalled.cancel()
+        if self.is_cut_off:
+            raise RuntimeFault(f"attach: its reader took nothing for {STALL_MAX_S} s, and held the container up")
+
+    def _cut_off(self) -> None:
+        self.is_cut_off = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     async def wait(self) -> int:
         return await self.ended()
 
 
-@contextlib.asynccontextmanager
-async def opened(
-    container: Monitored, *, stdin: bool, tty: bool, ended: Callable[[], Awaitable[int]]
-) -> AsyncIterator[Attached]:
-    """Raises RuntimeFault."""
-    if stdin and not container.stdin:
-        raise RuntimeFault(f"attach to container {container.container_id}: it has no stdin (stdin: true in its spec)")
-    if tty != container.tty:
-        has = "a" if container.tty else "no"
-        raise RuntimeFault(f"attach to container {container.container_id}: it has {has} terminal")
-    connection = _connect(container)
-    try:
-        yield Attached(container, connection, stdin, ended)
-    finally:
-        connection.close()
+class Attachments:
+    """With stdinOnce the monitor takes the leaving of anyone for the end of the input, also of one who only watched.
+    So a watcher's connection is kept, deaf, until the container is removed."""
+
+    def __init__(self) -> None:
+        self._deaf: dict[str, list[socket.socket]] = {}
+
+    @contextlib.asynccontextmanager
+    async def opened(
+        self, container: Monitored, *, stdin: bool, ended: Callable[[], Awaitable[int]]
+    ) -> AsyncIterator[Attached]:
+        """Raises RuntimeFault."""
+        connection = _connect(container)
+        try:
+            yield Attached(container, connection, stdin and container.stdin, ended)
+        finally:
+            if container.stdin_once and not stdin:
+                self._deafen(container.container_id, connection)
+            close_socket(connection)
+
+    def forget(self, container_id: str) -> None:
+        for connection in self._deaf.pop(container_id, ()):
+            connection.close()
+
+    def _deafen(self, container_id: str, connection: socket.socket) -> None:
+        """Nothing is sent to it any more, so it cannot hold the container back."""
+        with contextlib.suppress(OSError):  # the container has ended
+            connection.shutdown(socket.SHUT_RD)
+            self._deaf.setdefault(container_id, []).append(connection.dup())
 
 
 def _connect(container: Monitored) -> socket.socket:

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from nodeagent.runtime import orphans
 from nodeagent.runtime.crun import OciRuntime
 from nodeagent.runtime.interface import RuntimeFault
 from nodeagent.runtime.process import ENVIRONMENT, readable, start
 
 CREATE_TIMEOUT_S = 30
+CREATE_CHECK_INTERVAL_S = 1
+"""Creating takes some 20 ms. After this long it is worth a look whether the runtime is still at it."""
 SYNC_BYTES_MAX = 64 * 1024
 REOPEN_LOG = "2 0 0"
 RESIZE_TERMINAL = "1 {rows} {columns}"
@@ -58,7 +61,7 @@ async def create(binary: str, runtime: OciRuntime, container: Monitored) -> int:
             os.close(write_end)
         try:
             async with asyncio.timeout(CREATE_TIMEOUT_S):
-                text = await _read_report(read_end)
+                text = await _await_report(read_end, container)
         finally:
             # It forks the monitor, writes its pid and ends, all within milliseconds. Killing it half-way, when the
             # caller is cancelled, would leave a monitor that nobody knows.
@@ -95,21 +98,33 @@ def _launch(binary: str, runtime: OciRuntime, container: Monitored, write_end: i
         )
 
 
-async def _read_report(read_end: int) -> bytes:
-    """One line; empty when the monitor died without a word."""
-    text = b""
+async def _await_report(read_end: int, container: Monitored) -> bytes:
+    """One line; empty when the monitor, or what creates the container for it, died without a word. A monitor whose
+    runtime was killed waits for ever: the half-made container holds the other end of what it reads."""
+    text, creating = bytearray(), True
+    while True:
+        try:
+            async with asyncio.timeout(CREATE_CHECK_INTERVAL_S):
+                await _read_report(read_end, text)
+            return bytes(text)
+        except TimeoutError:
+            if not creating:
+                return b""
+            creating = orphans.is_running(container.container_id, "create")
+
+
+async def _read_report(read_end: int, text: bytearray) -> None:
     while not text.endswith(b"\n") and len(text) < SYNC_BYTES_MAX:
         await readable(read_end)
         chunk = os.read(read_end, SYNC_BYTES_MAX)
         if not chunk:
             break
         text += chunk
-    return text
 
 
 def _last_output(directory: str) -> str:
     with open(os.path.join(directory, OUTPUT_FILE), errors="replace") as file:
-        return file.read(SYNC_BYTES_MAX) or "its monitor ended without a word"
+        return file.read(SYNC_BYTES_MAX) or "it ended without a word"
 
 
 def open_monitor(container: Monitored) -> int | None:

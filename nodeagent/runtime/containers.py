@@ -20,6 +20,7 @@ import structlog
 
 from nodeagent.runtime import capabilities, conmon, container, host, oci_spec, orphans, overlay, syscalls, users
 from nodeagent.runtime.cgroups import Cgroups
+from nodeagent.runtime.conmon import CONTAINER_PID_FILE, read_pid
 from nodeagent.runtime.container import CREATED, LOST, STARTED, Container, Record
 from nodeagent.runtime.crun import OciRuntimes
 from nodeagent.runtime.interface import (
@@ -218,7 +219,7 @@ class Containers:
             config,
             f"{sandbox.cgroup}/{identity}",
             log_path,
-            _stop_signal(image.config.stop_signal),
+            _stop_signal(config.stop_signal or image.config.stop_signal),
             self._clock.now(),
             sandbox.config.runtime_handler,
         )
@@ -244,12 +245,22 @@ class Containers:
     ) -> None:
         config = made.record.config
         devices = host.devices() if config.security.privileged else ()
-        placement = Placement(made.root, made.record.cgroup, sandbox.shm, sandbox.namespaces(), devices)
+        namespaces = sandbox.namespaces()
+        if config.pid_target:
+            namespaces = replace(namespaces, pid=self._pid_namespace(config.pid_target), host_pid=False)
+        placement = Placement(made.root, made.record.cgroup, sandbox.shm, namespaces, devices)
         identity = _identity(config, made.root)
         spec = oci_spec.container_spec(
             sandbox.config, config, image.config, identity, granted, seccomp, placement, self._facts
         )
         syscalls.write_file(made.spec_path, json.dumps(spec).encode())
+
+    def _pid_namespace(self, identity: str) -> str:
+        """Of a running container. Raises RuntimeFault."""
+        pid = read_pid(os.path.join(self._existing(identity).container.folder, CONTAINER_PID_FILE))
+        if pid is None:
+            raise RuntimeFault(f"container {identity} has no process whose namespace could be joined")
+        return f"/proc/{pid}/ns/pid"
 
     def _watch(self, known: _Known) -> None:
         known.monitor = conmon.open_monitor(known.container.monitored)
@@ -310,8 +321,11 @@ def _identity(config: ContainerConfig, root: str) -> Identity:
 
 
 def _stop_signal(name: str) -> int:
-    """The image's STOPSIGNAL, by name or number; SIGTERM unless it says."""
+    """By name or number, as STOPSIGNAL and core/v1 Signal have it; SIGTERM unless it says."""
     if name.isdecimal():
         return int(name)
+    base, sign, offset = name.partition("+") if "+" in name else name.partition("-")
+    if base in ("SIGRTMIN", "SIGRTMAX") and (not sign or offset.isdecimal()):
+        return signal.Signals[base] + int(f"{sign}{offset}" or 0)
     full = name if name.startswith("SIG") else f"SIG{name}"
     return signal.Signals[full] if full in signal.Signals.__members__ else signal.SIGTERM

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -23,7 +24,7 @@ from typing import Any
 
 from nodeagent.runtime.conmon import read_pid
 from nodeagent.runtime.crun import OciRuntime
-from nodeagent.runtime.interface import RuntimeFault
+from nodeagent.runtime.interface import CommandNotStarted, RuntimeFault
 from nodeagent.runtime.process import reap, start
 from nodeagent.runtime.syscalls import write_file
 
@@ -31,6 +32,15 @@ CHUNK_BYTES = 32 * 1024
 START_TIMEOUT_S = 30
 REAP_TIMEOUT_S = 2
 STDOUT, STDERR = 1, 2
+STARTS_COMMAND = re.compile(r'executable file|open executable|^exec:|process: exec: "')
+"""In what crun, or runc, says: it had come as far as the command itself."""
+NOT_FOUND = ("executable file not found in $PATH", 127)
+REASONS = {
+    "denied": ("permission denied", 126),
+    "not permitted": ("permission denied", 126),
+    "format error": ("exec format error", 126),
+}
+"""What it says -> the reason and the exit code that a shell would give; what stands in none was not found."""
 END_OF_TRANSMISSION = b"\x04"
 """A terminal has no half-close; this is what a person types."""
 
@@ -100,11 +110,10 @@ class RunningExec:
                 await self._until(readable=list(self.outputs))
 
     async def wait(self) -> int:
-        """Raises RuntimeFault when the runtime could not start the command."""
         await self._ended.wait()
-        fault = _read_text(self.request.path("log"))
+        fault = _logged_fault(self.request.path("log"))
         if self.process.returncode != 0 and fault:
-            raise RuntimeFault(f"exec in container {self.request.container_id}: {fault}")
+            raise start_fault(self.request.process["args"][0], fault)
         return self.process.returncode
 
     async def close(self) -> None:
@@ -249,14 +258,32 @@ async def _with_terminal(oci: OciRuntime, request: ExecRequest) -> RunningExec:
     return session
 
 
+def start_fault(command: str, said: str) -> RuntimeFault:
+    """What the runtime said, in the words that both of them and everybody's scripts know: a command that could not be
+    started is told from a container that could not be entered."""
+    what = "OCI runtime exec failed: exec failed: unable to start container process"
+    if not STARTS_COMMAND.search(said):
+        return RuntimeFault(f"{what}: {said}")
+    reason, exit_code = next((REASONS[key] for key in REASONS if key in said.lower()), NOT_FOUND)
+    if exit_code == NOT_FOUND[1] and "/" in command:
+        reason = f"stat {command}: no such file or directory"
+    return CommandNotStarted(f'{what}: exec: "{command}": {reason}', exit_code)
+
+
 def _argv(oci: OciRuntime, request: ExecRequest, *more: str) -> list[str]:
     files = ["--process", request.path("process.json"), "--pid-file", request.path("pid")]
-    return [oci.binary, "--root", oci.root, "--log", request.path("log"), "exec", *files, *more, request.container_id]
+    log = ["--log", request.path("log"), "--log-format", "json"]
+    return [oci.binary, "--root", oci.root, *log, "exec", *files, *more, request.container_id]
 
 
-def _read_text(path: str) -> str:
+def _logged_fault(path: str) -> str:
+    """What the runtime said last; empty when it has nothing to say."""
     try:
         with open(path, errors="replace") as file:
-            return file.read().strip()
+            lines = file.read().splitlines()
     except FileNotFoundError:
         return ""
+    try:
+        return str(json.loads(lines[-1])["msg"]).strip() if lines else ""
+    except ValueError:  # it was killed in the middle of the line
+        return lines[-1]

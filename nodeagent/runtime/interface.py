@@ -158,6 +158,10 @@ class ContainerConfig:
     stdin: bool = False
     stdin_once: bool = False
     """The container's stdin ends when the first to attach with stdin leaves."""
+    stop_signal: str = ""
+    """By name, such as SIGUSR1; empty: the image's, else SIGTERM."""
+    pid_target: str = ""
+    """Id of a running container of the pod whose PID namespace this one joins; empty: the pod's way."""
 
 
 class ContainerState(StrEnum):
@@ -373,10 +377,10 @@ class Runtime(Protocol):
         self, container_id: str, command: Sequence[str], *, tty: bool, stdin: bool
     ) -> AbstractAsyncContextManager[ExecSession]: ...
 
-    def attach(self, container_id: str, *, stdin: bool, tty: bool) -> AbstractAsyncContextManager[ExecSession]:
-        """The container's own streams: its output from now on, and with `stdin` its input. Several may be attached.
-        `wait` returns when the container ends. Raises RuntimeFault when it does not run, or its config gives it no
-        stdin or another `tty` than asked for."""
+    def attach(self, container_id: str, *, stdin: bool) -> AbstractAsyncContextManager[ExecSession]:
+        """The container's own streams: its output from now on, and with `stdin` its input, if its config gives it one.
+        Whether there is a terminal is its config's to say too. Several may be attached; one that takes no output for
+        seconds is cut off. `wait` returns when the container ends. Raises RuntimeFault when it does not run."""
 
     def port_forward(self, pod_uid: str, port: int) -> AbstractAsyncContextManager[PortConnection]:
         """A connection to the port on the pod's loopback: 127.0.0.1, else ::1. Raises PortRefused, NoSuchContainer."""

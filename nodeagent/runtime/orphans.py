@@ -26,6 +26,11 @@ async def end_commands(container_id: str) -> None:
         raise RuntimeFault(f"commands begun for container {container_id} do not end after SIGKILL") from None
 
 
+def is_running(container_id: str, verb: str) -> bool:
+    """Whether a command of the OCI runtime with this verb works on the container."""
+    return any(verb.encode() in _arguments(pid) for pid in _pids() if _is_command(pid, container_id, _own_namespace()))
+
+
 async def _kill(pidfds: list[int]) -> None:
     try:
         for pidfd in pidfds:
@@ -41,23 +46,37 @@ async def _kill(pidfds: list[int]) -> None:
 
 def _commands_of(container_id: str) -> list[int]:
     """Pidfds. A zombie has no command line any more."""
-    own_namespace = os.readlink("/proc/self/ns/pid")
+    own_namespace = _own_namespace()
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with contextlib.suppress(ProcessLookupError):
-                pidfd = os.pidfd_open(int(name))
-                if _is_command(name, container_id, own_namespace):
-                    found.append(pidfd)
-                else:
-                    os.close(pidfd)
+    for pid in _pids():
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = os.pidfd_open(int(pid))
+            if _is_command(pid, container_id, own_namespace):
+                found.append(pidfd)
+            else:
+                os.close(pidfd)
     return found
 
 
+def _pids() -> list[str]:
+    return [name for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _own_namespace() -> str:
+    return os.readlink("/proc/self/ns/pid")
+
+
 def _is_command(pid: str, container_id: str, own_namespace: str) -> bool:
+    named = any(container_id.encode() in argument for argument in _arguments(pid))
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            named = container_id.encode() in file.read()
         return named and os.readlink(f"/proc/{pid}/ns/pid") == own_namespace
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False
+
+
+def _arguments(pid: str) -> list[bytes]:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return []

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from nodeagent.runtime import syscalls
 from nodeagent.runtime.interface import PortRefused, RuntimeFault
+from nodeagent.runtime.process import close_socket
 
 LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 """In the order in which they are tried."""
-CONNECT_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 3
 READ_BYTES_MAX = 64 * 1024
 
 
@@ -51,8 +52,10 @@ class Connection:
 async def opened(network: str, port: int) -> AsyncIterator[Connection]:
     """`network` is the path of the pod's network namespace; empty: the agent's own. Raises PortRefused."""
     connection = await _dial(network, port)
-    with connection:
+    try:
         yield Connection(port, connection)
+    finally:
+        close_socket(connection)
 
 
 async def _dial(network: str, port: int) -> socket.socket:
@@ -73,7 +76,7 @@ async def _dial(network: str, port: int) -> socket.socket:
         except BaseException:
             connection.close()
             raise
-    raise PortRefused(f"connecting to port {port} of the pod: {'; '.join(failures)}")
+    raise PortRefused(f"failed to connect to localhost:{port} inside the pod: {'; '.join(failures)}")
 
 
 def _socket_in(network: str, family: socket.AddressFamily) -> socket.socket:

@@ -7,6 +7,7 @@ prints goes to a memfd: whoever else holds it, reading it never blocks.
 
 import asyncio
 import os
+import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -94,6 +95,14 @@ def start(
         )
     except OSError as error:
         raise RuntimeFault(f"starting {argv[0]}: {error.strerror}") from error
+
+
+def close_socket(connection: socket.socket) -> None:
+    """Also while a task still waits on it: its number, which goes to the next file opened, is not left watched."""
+    loop = asyncio.get_running_loop()
+    loop.remove_reader(connection)
+    loop.remove_writer(connection)
+    connection.close()
 
 
 def reap(process: subprocess.Popen[bytes]) -> None:

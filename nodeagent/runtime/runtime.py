@@ -18,7 +18,8 @@ from types import TracebackType
 
 import structlog
 
-from nodeagent.runtime import attach, conmon, exec, oci_spec, port_forward, syscalls
+from nodeagent.runtime import conmon, exec, oci_spec, port_forward, syscalls
+from nodeagent.runtime.attach import Attachments
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.containers import Containers
 from nodeagent.runtime.crun import DEFAULT_HANDLER, HANDLERS, OciRuntimes
@@ -75,6 +76,7 @@ class CrunRuntime:
     ) -> None:
         forget_earlier_boot(run_dir, syscalls.boot_id())
         self._run_dir, self._cgroups = run_dir, cgroups
+        self._attachments = Attachments()
         self._exec_folder, self._exec_count = os.path.join(run_dir, "exec"), 0
         self._oci = OciRuntimes(handlers, default_handler, run_dir)
         sandboxes = os.path.join(run_dir, "sandboxes")
@@ -117,7 +119,7 @@ class CrunRuntime:
         await self.stop_pod_sandbox(pod_uid)
         with _faults(f"removing the sandbox of pod {pod_uid}"):
             for container_id in self._containers.of_pod(pod_uid):
-                await self._containers.remove(container_id)
+                await self.remove_container(container_id)
             if (cgroup := self._sandboxes.cgroup_of(pod_uid)) is not None:
                 await reap_cgroup(self._cgroups, cgroup)
             self._sandboxes.remove(pod_uid)
@@ -135,6 +137,7 @@ class CrunRuntime:
         await self._containers.stop(container_id, grace_s)
 
     async def remove_container(self, container_id: str) -> None:
+        self._attachments.forget(container_id)
         await self._containers.remove(container_id)
 
     async def list_containers(self) -> Sequence[ContainerStatus]:
@@ -190,12 +193,12 @@ class CrunRuntime:
             yield session
 
     @contextlib.asynccontextmanager
-    async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> AsyncIterator[ExecSession]:
+    async def attach(self, container_id: str, *, stdin: bool) -> AsyncIterator[ExecSession]:
         found, status = self._containers.get(container_id)
         if status.state not in (ContainerState.CREATED, ContainerState.RUNNING):
             raise RuntimeFault(f"attach to container {container_id}: it is {status.state}, not running")
         ended = partial(self._containers.ended, container_id)
-        async with attach.opened(found.monitored, stdin=stdin, tty=tty, ended=ended) as session:
+        async with self._attachments.opened(found.monitored, stdin=stdin, ended=ended) as session:
             yield session
 
     @contextlib.asynccontextmanager

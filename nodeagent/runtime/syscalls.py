@@ -22,6 +22,7 @@ MNT_DETACH = 0x2
 CLONE_FS, CLONE_NEWNS, CLONE_NEWUTS = 0x200, 0x20000, 0x4000000
 CLONE_NEWIPC, CLONE_NEWNET = 0x8000000, 0x40000000
 
+_PR_SET_CHILD_SUBREAPER = 36
 _SYS_OPENAT2 = 437
 """The same number on every architecture."""
 _RESOLVE_IN_ROOT = 0x10
@@ -79,6 +80,11 @@ def open_in_root(root: str, path: str) -> int:
         return _check(_libc.syscall(number, directory, name, ctypes.byref(how), ctypes.sizeof(how)), path)
     finally:
         os.close(directory)
+
+
+def become_subreaper() -> None:
+    """Descendants whose parent ends become the calling process' children, and its to reap (prctl)."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
 def bring_up_loopback() -> None:

@@ -6,6 +6,7 @@ Protocol's verbs.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 import pytest
@@ -16,7 +17,9 @@ from nodeagent.runtime.interface import (
     ContainerExited,
     ContainerState,
     ContainerStatus,
+    ExecSession,
     NoSuchContainer,
+    PortRefused,
     Resources,
     Runtime,
     RuntimeFault,
@@ -27,6 +30,7 @@ from orch.kit.clock import SystemClock
 from tests.runtime_lab import RuntimeLab, runtime_lab
 
 STEP_TIMEOUT_S = 20
+PORT = 7007
 
 
 class Harness(Protocol):
@@ -45,6 +49,12 @@ class Harness(Protocol):
 
     def exiting(self, sandbox: SandboxConfig, exit_code: int) -> ContainerConfig:
         """Ends by itself soon after its start."""
+
+    def echoing(self, sandbox: SandboxConfig) -> ContainerConfig:
+        """Gives its input back as output."""
+
+    def serving(self, sandbox: SandboxConfig) -> ContainerConfig:
+        """Takes TCP connections on PORT and gives back what it gets."""
 
 
 class OciHarness:
@@ -66,6 +76,12 @@ class OciHarness:
 
     def exiting(self, sandbox: SandboxConfig, exit_code: int) -> ContainerConfig:
         return self._shell(sandbox, f"exit {exit_code}")
+
+    def echoing(self, sandbox: SandboxConfig) -> ContainerConfig:
+        return replace(self._shell(sandbox, "exec cat"), stdin=True)
+
+    def serving(self, sandbox: SandboxConfig) -> ContainerConfig:
+        return self._shell(sandbox, f"exec nc -ll -p {PORT} -e cat")
 
     def _shell(self, sandbox: SandboxConfig, script: str, attempt: int = 0) -> ContainerConfig:
         return ContainerConfig(
@@ -101,6 +117,12 @@ class FakeHarness:
     def exiting(self, sandbox: SandboxConfig, exit_code: int) -> ContainerConfig:
         return ContainerConfig(sandbox.pod_uid, "main", 0, "sha256:image", command=("exiting", str(exit_code)))
 
+    def echoing(self, sandbox: SandboxConfig) -> ContainerConfig:
+        return ContainerConfig(sandbox.pod_uid, "main", 0, "sha256:image", stdin=True)
+
+    def serving(self, sandbox: SandboxConfig) -> ContainerConfig:
+        return ContainerConfig(sandbox.pod_uid, "main", 0, "sha256:image", command=("serving",))
+
 
 def _program(config: ContainerConfig) -> Program:
     match config.command:
@@ -108,6 +130,8 @@ def _program(config: ContainerConfig) -> Program:
             return Program(runs_s=0.01, exit_code=int(exit_code))
         case ("stubborn",):
             return Program(stop_s=STEP_TIMEOUT_S)
+        case ("serving",):
+            return Program(ports=(PORT,))
         case _:
             return Program()
 
@@ -317,3 +341,102 @@ async def test_no_exec_in_what_does_not_run(harness: Harness) -> None:
         await harness.runtime.exec_sync(container_id, ["true"], timeout_s=STEP_TIMEOUT_S)
     with pytest.raises(NoSuchContainer):
         await harness.runtime.exec_sync("unknown", ["true"], timeout_s=STEP_TIMEOUT_S)
+
+
+async def said(session: ExecSession, length: int) -> bytes:
+    """The next `length` bytes of its stdout, at least."""
+    text = b""
+    async with asyncio.timeout(STEP_TIMEOUT_S):
+        output = session.output()
+        while len(text) < length:
+            _, data = await anext(output)
+            text += data
+    return text
+
+
+async def test_all_who_are_attached_get_the_output_and_leaving_ends_nothing(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await started(harness, harness.echoing(sandbox))
+    attach = harness.runtime.attach
+    async with attach(container_id, stdin=True) as writer, attach(container_id, stdin=False) as reader:
+        await writer.write_stdin(b"hello\n")
+        await reader.write_stdin(b"unheard\n")
+        assert await said(writer, 6) == await said(reader, 6) == b"hello\n"
+    async with attach(container_id, stdin=True) as session:
+        await session.write_stdin(b"again\n")
+        assert await said(session, 6) == b"again\n"
+    assert (await harness.runtime.container_status(container_id)).state == ContainerState.RUNNING
+
+
+async def test_an_attached_session_ends_with_the_container(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await started(harness, harness.echoing(sandbox))
+    async with harness.runtime.attach(container_id, stdin=True) as session:
+        await harness.runtime.stop_container(container_id, grace_s=0)
+        async with asyncio.timeout(STEP_TIMEOUT_S):
+            assert [data async for _, data in session.output()] == []
+            assert await session.wait() in (137, 143)
+    with pytest.raises(RuntimeFault):
+        async with harness.runtime.attach(container_id, stdin=False):
+            pass
+
+
+async def test_a_port_is_a_connection_whose_directions_end_apart(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    await started(harness, harness.serving(sandbox))
+    await asyncio.sleep(0.3)
+    async with harness.runtime.port_forward(sandbox.pod_uid, PORT) as connection, asyncio.timeout(STEP_TIMEOUT_S):
+        await connection.write(b"ping")
+        assert await connection.read() == b"ping"
+        await connection.close_write()
+        assert await connection.read() == b""
+
+
+async def test_a_port_that_nobody_listens_on_is_refused(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    with pytest.raises(PortRefused, match="7008"):
+        async with harness.runtime.port_forward(sandbox.pod_uid, 7008):
+            pass
+    with pytest.raises(NoSuchContainer):
+        async with harness.runtime.port_forward("unknown", PORT):
+            pass
+
+
+async def test_figures_are_of_what_runs(harness: Harness) -> None:
+    sandbox, host = harness.sandbox(), replace(harness.sandbox(), host_network=True)
+    for pod in (sandbox, host):
+        await harness.runtime.run_pod_sandbox(pod)
+    config = harness.sleeper(sandbox)
+    container_id = await started(harness, config)
+    await harness.runtime.create_container(harness.sleeper(host))
+    [container] = await harness.runtime.container_stats()
+    assert (container.container_id, container.pod_uid, container.name) == (container_id, sandbox.pod_uid, config.name)
+    pods = {pod.pod_uid: pod for pod in await harness.runtime.pod_stats()}
+    assert pods.keys() == {sandbox.pod_uid, host.pod_uid}
+    assert pods[sandbox.pod_uid].network is not None
+    assert pods[host.pod_uid].network is None
+    assert (await harness.runtime.node_usage()).cpu_ns >= container.usage.cpu_ns
+    assert {storage.container_id for storage in await harness.runtime.container_storage()} >= {container_id}
+
+
+async def test_limits_of_a_pod_change(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    before = await harness.runtime.run_pod_sandbox(sandbox)
+    await harness.runtime.update_pod_resources(sandbox.pod_uid, Resources(memory_limit_bytes=64 << 20))
+    assert await harness.runtime.list_pod_sandboxes() == [before]
+    with pytest.raises(NoSuchContainer):
+        await harness.runtime.update_pod_resources("unknown", Resources())
+
+
+async def test_pods_run_under_their_handler_and_an_unknown_one_is_refused(harness: Harness) -> None:
+    for handler in ("", "crun", "runc"):
+        sandbox = replace(harness.sandbox(), runtime_handler=handler)
+        await harness.runtime.run_pod_sandbox(sandbox)
+        container_id = await started(harness, harness.sleeper(sandbox))
+        assert (await harness.runtime.container_status(container_id)).state == ContainerState.RUNNING
+    with pytest.raises(RuntimeFault, match="kata"):
+        await harness.runtime.run_pod_sandbox(replace(harness.sandbox(), runtime_handler="kata"))

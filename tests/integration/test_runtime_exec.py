@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.runtime.interface import ExecSession, RuntimeFault, Security
+from nodeagent.runtime.interface import CommandNotStarted, ExecSession, RuntimeFault, Security
 from nodeagent.runtime.runtime import EXEC_OUTPUT_BYTES_MAX, CrunRuntime
 from tests.runtime_lab import RuntimeLab, runtime_lab, shell
 
@@ -82,9 +82,27 @@ async def test_exit_code_and_both_streams(target: Target) -> None:
     assert sorted(output.split()) == [b"err", b"out"]
 
 
-async def test_a_command_that_is_not_there_is_a_fault(target: Target) -> None:
-    with pytest.raises(RuntimeFault, match="nonexistent"):
-        await target.run("/bin/nonexistent")
+@pytest.mark.parametrize(
+    ("command", "reason", "exit_code"),
+    [
+        ("nonexistent", r'exec: "nonexistent": executable file not found in \$PATH', 127),
+        ("/bin/nonexistent", 'exec: "/bin/nonexistent": stat /bin/nonexistent: no such file or directory', 127),
+        ("/etc/passwd", 'exec: "/etc/passwd": permission denied', 126),
+    ],
+)
+@pytest.mark.parametrize("handler", ["crun", "runc"])
+async def test_a_command_that_cannot_be_started_is_named_in_everybodys_words(
+    target: Target, command: str, reason: str, exit_code: int, handler: str
+) -> None:
+    sandbox = target.lab.sandbox(runtime_handler=handler)
+    await target.runtime.run_pod_sandbox(sandbox)
+    image = await target.lab.busybox()
+    container_id = await target.runtime.create_container(shell(sandbox, image, "sleep 1000"))
+    await target.runtime.start_container(container_id)
+    with pytest.raises(CommandNotStarted, match=f"OCI runtime exec failed: .*{reason}") as caught:
+        await target.runtime.exec_sync(container_id, [command], STEP_TIMEOUT_S)
+    assert caught.value.exit_code == exit_code
+    await target.runtime.remove_pod_sandbox(sandbox.pod_uid)
 
 
 async def test_long_output_is_cut_and_the_command_still_ends(target: Target) -> None:

@@ -14,13 +14,17 @@ import pytest
 from nodeagent.supervisor import EX_CONFIG, AddressTaken, Inherited, bind_dns
 
 AGENT = """
-import sys, time
+import subprocess, sys, time
 from pathlib import Path
 from nodeagent.supervisor import Inherited
 starts = Path(sys.argv[1])
 starts.write_text(starts.read_text() + "x")
 if sys.argv[2] == "refuse":
     sys.exit(78)
+if sys.argv[2] == "orphan":
+    orphan = subprocess.check_output(["sh", "-c", "sleep 0.1 > /dev/null & echo $!"], text=True).strip()
+    time.sleep(0.6)
+    sys.exit(1 if Path("/proc", orphan).exists() else 78)
 if sys.argv[2] == "die":
     sys.exit(1)
 if sys.argv[2] == "crash" and len(starts.read_text()) < 3:
@@ -115,6 +119,11 @@ def test_told_to_stop_while_the_agent_is_being_started_it_ends_too(starts: Path,
 
 def test_an_agent_that_cannot_be_started_is_not_started_again(starts: Path, port: int) -> None:
     assert supervise(starts, "refuse", port).wait(WAIT_S) == EX_CONFIG
+    assert starts.read_text() == "x"
+
+
+def test_what_the_agents_children_leave_is_reaped(starts: Path, port: int) -> None:
+    assert supervise(starts, "orphan", port).wait(WAIT_S) == EX_CONFIG
     assert starts.read_text() == "x"
 
 
