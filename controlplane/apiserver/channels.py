@@ -70,18 +70,21 @@ def decode(protocol: ChannelProtocol, message: bytes | str) -> Frame | None:
     Raises ConnectionAbortedError for a message that is not of the protocol."""
     if not message:
         return None
-    number, data = split(protocol.name, message)
+    number, data = split(message, as_text=protocol.base64)
     return Frame(Channel(number), data) if number in _NUMBERS else None
 
 
-def split(protocol: str, message: bytes | str) -> tuple[int, bytes]:
-    """(channel number, payload) of a message that is not empty. Raises ConnectionAbortedError."""
-    if not isinstance(message, str):
-        return message[0], bytes(message[1:])
+def split(message: bytes | str, *, as_text: bool) -> tuple[int, bytes]:
+    """(channel number, payload) of a message that is not empty. How it is written is the protocol's matter, not that of
+    the message's type: the Python client sends text as text. Raises ConnectionAbortedError."""
+    if not as_text:
+        data = message.encode() if isinstance(message, str) else message
+        return data[0], data[1:]
     try:
-        return int(message[0]), base64.b64decode(message[1:], validate=True)
+        text = message if isinstance(message, str) else message.decode()
+        return int(text[0]), base64.b64decode(text[1:], validate=True)
     except (ValueError, binascii.Error) as error:
-        raise ConnectionAbortedError(f"not a message of {protocol or 'channel.k8s.io'}: {error}") from error
+        raise ConnectionAbortedError(f"not a message of a base64 channel protocol: {error}") from error
 
 
 def join(number: int, data: bytes, *, as_text: bool) -> bytes | str:

@@ -35,6 +35,7 @@ class ChannelForwards:
     def __init__(self, web_socket: web.WebSocketResponse, forwarder: Forwarder, ports: Iterable[int]) -> None:
         self._web_socket = web_socket
         self._protocol = web_socket.ws_protocol or ""
+        self._as_text = self._protocol == BASE64_PROTOCOL
         self._forwarder = forwarder
         self._inlets = [(port, Inlet()) for port in ports]
 
@@ -65,7 +66,7 @@ class ChannelForwards:
             await self._send(Channel.CLOSE, bytes((data_channel,)))
 
     async def _send(self, channel: int, data: bytes) -> None:
-        message = channels.join(channel, data, as_text=self._protocol == BASE64_PROTOCOL)
+        message = channels.join(channel, data, as_text=self._as_text)
         if isinstance(message, str):
             await self._web_socket.send_str(message)
         else:
@@ -74,7 +75,7 @@ class ChannelForwards:
     async def _receive(self) -> None:
         async for message in self._web_socket:
             if message.type in (WSMsgType.BINARY, WSMsgType.TEXT) and message.data:
-                await self._take(*channels.split(self._protocol, message.data))
+                await self._take(*channels.split(message.data, as_text=self._as_text))
         raise _ClientLeft
 
     async def _take(self, channel: int, data: bytes) -> None:

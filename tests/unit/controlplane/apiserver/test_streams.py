@@ -3,15 +3,17 @@
 import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
-from controlplane.apiserver.streams import Channel, ExecRequest, Frame
+from controlplane.apiserver.streams import AttachRequest, Channel, ExecRequest, Frame
 from orch.api.kinds import PODS
 from orch.errors import BadRequest, ServiceUnavailable
 from tests import builders
-from tests.unit.controlplane.apiserver.fakes import FakeApi, FakeStreams
+from tests.unit.controlplane.apiserver.fakes import FakeApi, FakeExec, FakeStreams
 
 POD = "/api/v1/namespaces/default/pods/web"
 EXEC = f"{POD}/exec?command=cat&command=-&stdin=true&stdout=true&stderr=true"
@@ -91,6 +93,15 @@ async def test_exec_over_binary_channels(http: aiohttp.ClientSession, streams: F
 
 
 @pytest.mark.usefixtures("pod")
+async def test_text_is_input_too(http: aiohttp.ClientSession, streams: FakeStreams) -> None:
+    async with http.ws_connect(EXEC, protocols=("v4.channel.k8s.io",)) as socket:
+        await socket.send_str("\0exit")
+        while (await socket.receive()).type is not aiohttp.WSMsgType.CLOSE:
+            pass
+    assert streams.execs[0].received == [Frame(Channel.STDIN, b"exit")]
+
+
+@pytest.mark.usefixtures("pod")
 async def test_v5_closes_stdin(http: aiohttp.ClientSession, streams: FakeStreams) -> None:
     async with http.ws_connect(EXEC, protocols=("v5.channel.k8s.io",)) as socket:
         await socket.send_bytes(b"\xff\x00")
@@ -114,6 +125,41 @@ async def test_a_client_that_leaves_ends_the_command(http: aiohttp.ClientSession
         await socket.receive_bytes()
     async with asyncio.timeout(5):
         await streams.ended.wait()
+
+
+@pytest.mark.parametrize(
+    ("spec", "asked", "given"),
+    [
+        pytest.param({}, "stdin=true&stdout=true", (False, True, False, False), id="no stdin"),
+        pytest.param({"stdin": True}, "stdin=true&stdout=true&stderr=true", (True, True, True, False), id="stdin"),
+        pytest.param({"stdin": True, "tty": True}, "stdout=true&stderr=true", (False, True, False, True), id="its tty"),
+        pytest.param({}, "stdout=true&tty=true", (False, True, False, False), id="no tty"),
+    ],
+)
+async def test_attach_is_to_what_the_container_has(
+    http: aiohttp.ClientSession, api: FakeApi, streams: FakeStreams, spec: dict[str, bool],
+    asked: str, given: tuple[bool, bool, bool, bool],
+) -> None:  # fmt: skip
+    pod = builders.pod("web", node="node-1")
+    container = replace(pod.spec.containers[0], **spec)
+    await api.put(PODS, replace(pod, spec=replace(pod.spec, containers=(container,))))
+    async with http.ws_connect(f"{POD}/attach?{asked}", protocols=("v4.channel.k8s.io",)) as socket:
+        await socket.receive_bytes()
+    assert streams.execs[0].request == AttachRequest("web-uid", "default", "web", "app", *given)
+
+
+@pytest.mark.usefixtures("pod")
+async def test_an_end_that_the_node_never_told_is_an_error(
+    http: aiohttp.ClientSession, streams: FakeStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(run: FakeExec) -> AsyncIterator[Frame]:
+        yield Frame(Channel.STDOUT, b"half")
+
+    monkeypatch.setattr(FakeExec, "_frames", broken)
+    async with http.ws_connect(EXEC, protocols=("v5.channel.k8s.io",)) as socket:
+        messages = [message.data async for message in socket]
+    assert (messages[1], messages[2][0]) == (b"\1half", Channel.ERROR)
+    assert json.loads(messages[2][1:])["reason"] == "InternalError"
 
 
 @pytest.mark.usefixtures("pod")
