@@ -24,7 +24,6 @@ T = TypeVar("T", bound=Object)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 OBJECT_TYPES = ("", "application/json", *YAML_TYPES, PROTOBUF_TYPE)
 """No Content-Type means JSON, as in Kubernetes."""
-APPLY_PATCH_TYPE = "application/apply-patch+yaml"
 SCALE_CODEC = StructCodec(Scale)
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the JSON decoder raises for text that is malformed, of the wrong types, or nested too deep."""
@@ -137,8 +136,6 @@ def decode_plain(body: Body) -> dict[str, Any]:
 
 def decode_patch(body: Body) -> tuple[PatchType, Any]:
     """Raises UnsupportedMediaType, BadRequest."""
-    if body.media == APPLY_PATCH_TYPE:
-        raise UnsupportedMediaType(f"server-side apply ({APPLY_PATCH_TYPE}) is not supported by this server yet")
     try:
         patch_type = PatchType(body.media)
     except ValueError:
@@ -147,7 +144,8 @@ def decode_patch(body: Body) -> tuple[PatchType, Any]:
             f"the body of the request was in an unknown format - accepted media types include: {accepted}"
         ) from None
     try:
-        return patch_type, msgspec.json.decode(body.data)
+        text = yaml_to_json(body.data) if patch_type is PatchType.APPLY else body.data
+        return patch_type, msgspec.json.decode(text)
     except UNREADABLE as error:
         raise BadRequest(f"the patch is not valid JSON: {error}") from error
 

@@ -30,6 +30,7 @@ from controlplane.apiserver.responses import (
 )
 from controlplane.apiserver.stored_response import DateText, StoredResponse
 from controlplane.registry.interface import Api, Listing, Stored, WriteOptions
+from orch.client.client import PatchType
 from orch.errors import BadRequest
 from orch.kit.clock import Clock
 
@@ -85,6 +86,8 @@ class Objects:
     async def patch(self, call: Call) -> StreamResponse:
         path = call.path
         patch_type, patch = decode_patch(await self._body(call))
+        if patch_type is PatchType.APPLY:
+            return await self._apply(call, patch)
         stored = await self._api.patch(
             call.context,
             call.kind,
@@ -96,6 +99,13 @@ class Objects:
             subresource=path.subresource,
         )
         return self._object(call, stored)
+
+    async def _apply(self, call: Call, config: Any) -> StreamResponse:
+        path, options = call.path, parameters.apply_options(call.query)
+        applied = await self._api.apply(
+            call.context, call.kind, path.namespace, path.name, config, options, subresource=path.subresource
+        )
+        return self._object(call, applied.stored, status=201 if applied.created else 200)
 
     async def delete(self, call: Call) -> StreamResponse:
         kind, path = call.kind, call.path
@@ -138,7 +148,8 @@ class Objects:
         return await read_body(call.request, self._body_max_bytes)
 
     def _write_options(self, call: Call) -> WriteOptions:
-        return parameters.write_options(call.query, call.request.method)
+        agent = call.request.headers.get("User-Agent", "")
+        return parameters.write_options(call.query, call.request.method, agent)
 
     def _decode(self, call: Call, body: Body, options: WriteOptions) -> Any:
         return decode_object(
@@ -159,7 +170,8 @@ class Objects:
         return json_response(body, status=status, warnings=call.warnings)
 
     def _plain(self, call: Call, data: bytes, status: int) -> StreamResponse:
-        if not call.warnings and len(data) < GZIP_MIN_BYTES and stored_response.fits(call.request):
+        is_plain = not call.warnings and not call.query.flag("pretty")
+        if is_plain and len(data) < GZIP_MIN_BYTES and stored_response.fits(call.request):
             return StoredResponse(data, status, self._date.now())
         return json_response(data, status=status, warnings=call.warnings)
 

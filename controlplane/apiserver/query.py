@@ -4,6 +4,7 @@ A value that cannot be understood is a BadRequest that names the parameter; unkn
 Kubernetes does, since clients add their own (`pretty`, cache busters).
 """
 
+import dataclasses
 import re
 from urllib.parse import parse_qs
 
@@ -18,6 +19,7 @@ PROPAGATION_POLICIES = ("Foreground", "Background", "Orphan")
 PARAMETERS_MAX = 1000
 _INT64 = re.compile(r"[+-]?[0-9]{1,19}")
 FIELD_MANAGER_MAX_BYTES = 128
+UNKNOWN_MANAGER = "unknown"
 NOT_OLDER_THAN = "NotOlderThan"
 _OPTIONS_OF_METHOD = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
 
@@ -117,16 +119,39 @@ def _invalid_option(kind: str, field: str, why: str, reason: str) -> Invalid:
     )
 
 
-def write_options(query: Query, method: str) -> WriteOptions:
-    """Raises BadRequest, Invalid. A fieldManager is checked and no more: no write keeps who managed a field."""
+def write_options(query: Query, method: str, user_agent: str) -> WriteOptions:
+    """Raises BadRequest, Invalid. Without a fieldManager the client's name stands for it."""
     kind = _OPTIONS_OF_METHOD[method]
-    _check_field_manager(query.text("fieldManager"), kind)
+    if method == "PATCH" and query.text("force"):
+        why = "Forbidden: may not be specified for non-apply patch"
+        raise _invalid_option(kind, "force", why, "FieldValueForbidden")
+    return _write_options(query, kind, query.text("fieldManager") or manager_of(user_agent))
+
+
+def apply_options(query: Query) -> WriteOptions:
+    """Raises BadRequest, Invalid."""
+    kind, manager = _OPTIONS_OF_METHOD["PATCH"], query.text("fieldManager")
+    if not manager:
+        why = "Required value: is required for apply patch"
+        raise _invalid_option(kind, "fieldManager", why, "FieldValueRequired")
+    return dataclasses.replace(_write_options(query, kind, manager), force=query.flag("force"))
+
+
+def manager_of(user_agent: str) -> str:
+    """`kubectl/v1.33.0 (linux/amd64)` is `kubectl` (`prefixFromUserAgent` of apiserver)."""
+    name = "".join(char for char in user_agent.partition("/")[0] if char.isprintable())
+    return name.encode()[:FIELD_MANAGER_MAX_BYTES].decode(errors="ignore") or UNKNOWN_MANAGER
+
+
+def _write_options(query: Query, kind: str, manager: str) -> WriteOptions:
+    _check_field_manager(manager, kind)
     validation = query.text("fieldValidation") or "Warn"
     if validation not in FIELD_VALIDATIONS:
         raise _unsupported_option(kind, "fieldValidation", validation, FIELD_VALIDATIONS)
     return WriteOptions(
         dry_run=bool(dry_run(query.all("dryRun"), kind)),
         field_validation=validation,
+        field_manager=manager,
     )
 
 

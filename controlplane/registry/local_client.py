@@ -27,6 +27,7 @@ T = TypeVar("T", bound=Object)
 log = structlog.get_logger(__name__)
 
 REQUEST_ID_CHARS = 10
+STATUS = "status"
 
 
 class LocalClient:
@@ -35,6 +36,7 @@ class LocalClient:
     def __init__(self, api: Api, user: User, ids: Ids) -> None:
         self._api = api
         self._user = user
+        self._manager = user.name.rpartition(":")[2]
         self._ids = ids
 
     async def get(self, kind: Kind[T], name: str, namespace: str = "", *, resource_version: str = "") -> T:
@@ -64,12 +66,12 @@ class LocalClient:
         return ListPage(items, str(listing.revision), listing.continue_token, listing.remaining)
 
     async def create(self, kind: Kind[T], obj: T, *, dry_run: bool = False) -> T:
-        options = WriteOptions(dry_run=dry_run)
+        options = self._write_options("", dry_run=dry_run)
         return (await self._api.create(self._context(), kind, obj.metadata.namespace, obj, options)).obj
 
     async def update(self, kind: Kind[T], obj: T, *, subresource: str = "", dry_run: bool = False) -> T:
         namespace, name = obj.metadata.namespace, obj.metadata.name
-        options = WriteOptions(dry_run=dry_run)
+        options = self._write_options(subresource, dry_run=dry_run)
         stored = await self._api.update(self._context(), kind, namespace, name, obj, options, subresource=subresource)
         return stored.obj
 
@@ -83,8 +85,9 @@ class LocalClient:
         patch_type: PatchType = PatchType.MERGE,
         subresource: str = "",
     ) -> T:
+        options = self._write_options(subresource)
         stored = await self._api.patch(
-            self._context(), kind, namespace, name, patch, patch_type, WriteOptions(), subresource=subresource
+            self._context(), kind, namespace, name, patch, patch_type, options, subresource=subresource
         )
         return stored.obj
 
@@ -121,6 +124,12 @@ class LocalClient:
             aclosing(_single_events(batches)) as events,
         ):
             yield events
+
+    def _write_options(self, subresource: str, *, dry_run: bool = False) -> WriteOptions:
+        """Fields are this identity's; the status that the server itself writes has no entry in managedFields
+        (docs/decisions/managed-fields.md)."""
+        manager = "" if subresource == STATUS else self._manager
+        return WriteOptions(dry_run=dry_run, field_manager=manager)
 
     def _context(self) -> RequestContext:
         return RequestContext(self._user, self._ids.suffix(REQUEST_ID_CHARS), self._warn)

@@ -28,6 +28,15 @@ def check_addressed(kind: Kind[Any], obj: Object, namespace: str, name: str) -> 
         raise BadRequest(f"the name of the object ({obj.metadata.name}) does not match the name on the URL ({name})")
 
 
+def check_applied_anew(kind: Kind[Any], metadata: ObjectMeta, name: str) -> None:
+    """What an apply creates must carry its name, and no uid, which would be that of another object."""
+    if metadata.uid:
+        why = f"uid mismatch: the provided object specified uid {metadata.uid}, and no existing object was found"
+        raise failures.conflict(kind, name, why)
+    if metadata.name != name:
+        raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
+
+
 def named(kind: Kind[Any], obj: T, suffix: str) -> T:
     """With a name, made of generateName where there is none. Raises Invalid."""
     metadata = obj.metadata

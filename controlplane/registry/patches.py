@@ -2,7 +2,9 @@
 
 from typing import Any, TypeVar
 
-from controlplane.registry import failures
+import msgspec
+
+from controlplane.registry import content, failures
 from controlplane.registry.interface import RequestContext
 from orch.api.kind import Kind
 from orch.api.meta import Object
@@ -16,7 +18,8 @@ def patched(
     context: RequestContext, kind: Kind[T], obj: T, patch: Any, patch_type: PatchType, field_validation: str
 ) -> T:
     """Raises BadRequest and Invalid. Unknown fields are refused (Strict), warned about (Warn) or dropped (Ignore)."""
-    plain = apply_patch(kind, kind.codec.to_plain(obj), patch, patch_type)
+    entries = None if _names_managers(patch) else obj.metadata.managed_fields
+    plain = apply_patch(kind, kind.codec.to_plain(_without_managers(obj) if entries else obj), patch, patch_type)
     decoded = kind.codec.decode_lenient(plain)
     if decoded.problems and field_validation == "Strict":
         why = f"strict decoding error: {', '.join(decoded.problems)}"
@@ -24,4 +27,13 @@ def patched(
     if field_validation == "Warn":
         for problem in decoded.problems:
             context.warn(problem)
-    return decoded.obj
+    return content.with_metadata(decoded.obj, managed_fields=entries) if entries else decoded.obj
+
+
+def _names_managers(patch: Any) -> bool:
+    """Most patches do not, and sets of fields are long."""
+    return b"managedFields" in msgspec.json.encode(patch)
+
+
+def _without_managers(obj: T) -> T:
+    return content.with_metadata(obj, managed_fields=None)

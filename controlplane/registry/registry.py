@@ -20,6 +20,7 @@ from controlplane.registry.deletion import (
     may_go,
 )
 from controlplane.registry.interface import Deleted, RequestContext, Stored
+from controlplane.registry.quota import Quotas
 from controlplane.registry.strategy import Plan, Strategies, Strategy
 from controlplane.store import keys
 from controlplane.store.backend import Backend, Delete, Guard, Put, Refused, StoreError
@@ -33,6 +34,7 @@ from orch.api.meta import DeleteOptions, Object
 from orch.errors import RequestEntityTooLarge, ServiceUnavailable, Timeout
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
+from orch.managed.managers import same_but_times
 
 T = TypeVar("T", bound=Object)
 
@@ -76,6 +78,7 @@ class Registry:
         strategies: Strategies,
         leases: SharedLeases,
         scope_guards: ScopeGuards,
+        quotas: Quotas,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -85,13 +88,20 @@ class Registry:
         self._strategies = strategies
         self._leases = leases
         self._scope_guards = scope_guards
+        self._quotas = quotas
         self._clock = clock
         self._ids = ids
 
     async def create(
         self, context: RequestContext, kind: Kind[T], namespace: str, obj: T, admit: Change[T], *, dry_run: bool
     ) -> Stored[T]:
-        """`admit` may change and refuse the object before defaults and validation."""
+        """`admit` may change and refuse the defaulted object before its validation."""
+        async with self._quotas.turn(kind, namespace):
+            return await self._create(context, kind, namespace, obj, admit, dry_run=dry_run)
+
+    async def _create(
+        self, context: RequestContext, kind: Kind[T], namespace: str, obj: T, admit: Change[T], *, dry_run: bool
+    ) -> Stored[T]:
         generated = not obj.metadata.name
         for _ in range(WRITE_ATTEMPTS_MAX):
             strategy = self._strategies.of(kind)
@@ -101,7 +111,7 @@ class Registry:
                 if generated:
                     continue
                 raise failures.already_exists(kind, name)
-            plan = strategy.plan(new, None)
+            plan = self._quotas.charged(strategy.plan(new, None), kind, namespace, None)
             guards = (*self._scope_guards(kind, namespace), *plan.guards)
             write = _Write(kind, namespace, name, None, Plan(plan.obj, guards, plan.writes), context)
             try:
@@ -121,7 +131,7 @@ class Registry:
             now=self._clock.now(),
             generation=1 if strategy.counts_generations else None,
         )
-        new = strategy.prepare_create(kind.set_defaults(await admit(obj)))
+        new = strategy.prepare_create(kind.set_defaults(await admit(kind.set_defaults(obj))))
         if causes := kind.validate(new):
             raise invalid(kind, new.metadata.name, causes)
         return new
@@ -143,13 +153,13 @@ class Registry:
             old = self._present(kind, namespace, name)
             strategy = self._strategies.of(kind)
             new = self._updated(strategy, await change(old.obj), old.obj, subresource)
-            if new == old.obj:
+            if _says_the_same(new, old.obj):
                 return old
             if may_go(strategy, new):
                 old = Stored(new, old.revision, with_revision(encode_stored(kind, new), old.revision))
                 plan = strategy.plan(None, new)
             else:
-                plan = strategy.plan(new, old.obj)
+                plan = self._quotas.charged(strategy.plan(new, old.obj), kind, namespace, old.obj)
             try:
                 return await self._commit(_Write(kind, namespace, name, old, plan, context), dry_run=dry_run)
             except _Refused:
@@ -263,6 +273,16 @@ class Registry:
         if write.plan.obj is None:
             return Delete(key), Put(keys.DELETED_BY, self._format.seal_actor(actor))
         return (Put(key, self._format.seal(write.kind, key, data, actor), lease),)
+
+
+def _says_the_same(new: T, old: T) -> bool:
+    """Whether nothing changed, or nothing but the times in managedFields."""
+    if new == old:
+        return True
+    entries = old.metadata.managed_fields
+    if not entries or not same_but_times(new.metadata.managed_fields, entries):
+        return False
+    return content.with_metadata(new, managed_fields=entries) == old
 
 
 def _not_written(write: _Write[T], data: bytes) -> Stored[T]:
