@@ -4,6 +4,7 @@ The registry sets defaults and validates after admission, inside its retries, si
 anew. The chain knows verbs and subresources; it never touches the store.
 """
 
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -12,10 +13,15 @@ from msgspec.structs import replace
 
 from controlplane.apiserver.admission.plugin import Admission, Operation, Request
 from controlplane.apiserver.authz import selector_refusal
+from controlplane.apiserver.evictions import Evictions
+from controlplane.apiserver.metrics import Metrics
 from controlplane.apiserver.responses import success_status
 from controlplane.apiserver.reviews.reviews import Reviews
-from controlplane.registry import failures
+from controlplane.registry import failures, field_managers
+from controlplane.registry.apply_config import read_config
+from controlplane.registry.field_managers import Application
 from controlplane.registry.interface import (
+    Applied,
     Authorizer,
     Deleted,
     Listing,
@@ -27,7 +33,7 @@ from controlplane.registry.interface import (
     WriteOptions,
 )
 from controlplane.registry.listing import Lister, parse_revision, selection_of, wait_for
-from controlplane.registry.metadata import check_addressed
+from controlplane.registry.metadata import check_addressed, check_applied_anew
 from controlplane.registry.namespace import finalized
 from controlplane.registry.patches import patched
 from controlplane.registry.pod import bound
@@ -64,6 +70,7 @@ class Chain:
         authorizer: Authorizer,
         admission: Admission,
         reviews: Reviews,
+        metrics: Metrics,
         tokens: TokenIssuer,
         clock: Clock,
     ) -> None:
@@ -73,8 +80,10 @@ class Chain:
         self._authorizer = authorizer
         self._admission = admission
         self._reviews = reviews
+        self._metrics = metrics
         self._tokens = tokens
         self._clock = clock
+        self._evictions = Evictions(registry, cache, self._delete_pod, clock)
 
     async def get(
         self,
@@ -87,6 +96,8 @@ class Chain:
         subresource: str = "",
     ) -> Stored[T]:
         await self._allow(context, "get", kind, namespace, name, subresource)
+        if kind.virtual:
+            return self._metrics.get(kind, namespace, name)
         await wait_for(self._cache, resource_version)
         if (stored := self._cache.get(kind.stored, namespace, name)) is None:
             raise failures.not_found(kind.stored, name)
@@ -94,6 +105,8 @@ class Chain:
 
     async def list(self, context: RequestContext, kind: Kind[T], namespace: str, options: ListOptions) -> Listing[T]:
         await self._allow(context, "list", kind, namespace, field_selector=options.field_selector)
+        if kind.virtual:
+            return self._metrics.list(kind, namespace, options)
         return shown_listing(kind, await self._lister.list(kind, namespace, options))
 
     @asynccontextmanager
@@ -133,7 +146,8 @@ class Chain:
         request = Request(context, Operation.CREATE, stored_kind, namespace, obj.metadata.name)
 
         async def admit(new: Any) -> Any:
-            return await self._admission.admit(request, new)
+            owned = field_managers.created(stored_kind, new, options.field_manager, self._clock.now())
+            return await self._admission.admit(request, owned)
 
         created = await self._registry.create(
             context, stored_kind, namespace, taken(kind, obj), admit, dry_run=options.dry_run
@@ -153,7 +167,7 @@ class Chain:
     ) -> Stored[T]:
         await self._allow(context, "update", kind, namespace, name, subresource)
         check_addressed(SCALE if subresource == SCALE_SUBRESOURCE else kind, obj, namespace, name)
-        make_new = _replacement(kind, obj, subresource)
+        make_new = self._tracked(kind, _replacement(kind, obj, subresource), options, subresource)
         return await self._write(context, kind, namespace, name, make_new, options, subresource)
 
     async def patch(
@@ -177,7 +191,52 @@ class Chain:
             check_addressed(part, new, namespace, name)
             return _replacement(kind, new, subresource)(old)
 
-        return await self._write(context, kind, namespace, name, make_new, options, subresource)
+        tracked = self._tracked(kind, make_new, options, subresource)
+        return await self._write(context, kind, namespace, name, tracked, options, subresource)
+
+    async def apply(
+        self,
+        context: RequestContext,
+        kind: Kind[T],
+        namespace: str,
+        name: str,
+        config: Any,
+        options: WriteOptions,
+        *,
+        subresource: str = "",
+    ) -> Applied[T]:
+        await self._allow(context, "patch", kind, namespace, name, subresource)
+        checked = read_config(kind, config, subresource, f"{namespace}/{name}" if namespace else name)
+        application = Application(checked, options.field_manager, options.force, subresource)
+        now = self._clock.now()
+
+        def make_new(old: Any) -> Any:
+            new = field_managers.applied(kind, kind.from_stored(old), application, now)
+            check_addressed(kind, new, namespace, name)
+            return taken(kind, new, old)
+
+        try:
+            stored = await self._write(context, kind, namespace, name, make_new, options, subresource)
+            return Applied(stored, created=False)
+        except NotFound:
+            if subresource:
+                raise
+        new = field_managers.applied(kind, None, application, now)
+        check_applied_anew(kind, new.metadata, name)
+        entries_kept = dataclasses.replace(options, field_manager="")
+        return Applied(await self.create(context, kind, namespace, new, entries_kept), created=True)
+
+    def _tracked(
+        self, kind: Kind[Any], make_new: Callable[[Any], Any], options: WriteOptions, subresource: str
+    ) -> Callable[[Any], Any]:
+        """`make_new`, and whose fields its changes are."""
+        stored_kind, now = kind.stored, self._clock.now()
+
+        def change(old: Any) -> Any:
+            new = stored_kind.set_defaults(make_new(old))
+            return field_managers.updated(stored_kind, new, old, subresource, options.field_manager, now)
+
+        return change
 
     async def delete(
         self, context: RequestContext, kind: Kind[T], namespace: str, name: str, options: DeleteOptions
@@ -249,7 +308,7 @@ class Chain:
     ) -> None:
         if subresource and subresource not in kind.subresources:
             raise _no_such_resource()
-        if kind.virtual and verb != "create":
+        if not subresource and verb not in kind.verbs:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         await self.authorize(
             context, verb, kind.group, kind.plural, namespace=namespace, name=name, subresource=subresource
@@ -317,7 +376,10 @@ class Chain:
             raise BadRequest("name in URL does not match name in Eviction object")
         asked = eviction.delete_options or DeleteOptions()
         asked = replace(asked, dry_run=("All",) if options.dry_run else asked.dry_run)
-        await self._delete(context, PODS, namespace, name, asked)
+        await self._evictions.evict(context, namespace, name, asked)
+
+    async def _delete_pod(self, context: RequestContext, namespace: str, name: str, options: DeleteOptions) -> None:
+        await self._delete(context, PODS, namespace, name, options)
 
 
 def _decoded(context: RequestContext, body_type: type[T], body: Mapping[str, Any], options: WriteOptions) -> T:
