@@ -15,16 +15,15 @@ from typing import Any, Protocol
 
 import structlog
 
-from nodeagent.container_state import Stage, exit_event
 from nodeagent.desired_state import Change, DesiredState
 from nodeagent.link import Dial, Link, ServerLink
 from nodeagent.outbox import Outbox
-from nodeagent.pod_events import Adopted, InputsChanged, PodDesired, PodRemoved
+from nodeagent.pod_events import InputsChanged, PodDesired, PodRemoved
 from nodeagent.pod_instructions import EmitEvent
 from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts
 from nodeagent.pod_worker import PodWorker
-from nodeagent.runtime.interface import ContainerExited, ContainerStatus, NoSuchContainer
+from nodeagent.runtime.interface import ContainerExited, ContainerStatus, NoSuchContainer, SandboxStatus
 from nodeagent.streams import Streams, StreamTarget
 from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
 from orch.api.meta import Object
@@ -110,15 +109,17 @@ class Agent:
             containers.setdefault(container.pod_uid, []).append(container)
         for pod in self._desired.pods():
             uid = pod.metadata.uid
-            self._start(pod, Adopted(sandboxes.get(uid), tuple(containers.get(uid, ()))))
+            self._start(pod, sandboxes.get(uid), tuple(containers.get(uid, ())))
         self._network.apply_snapshot([o for kind in NETWORK_KINDS for o in self._desired.all_of(kind)])
         if self._desired.position.revision:
             self._not_ready = ""
         log.info("agent_started", pods=len(self._workers), sandboxes=len(sandboxes), containers=len(containers))
 
-    def _start(self, pod: Pod, adopted: Adopted) -> None:
+    def _start(
+        self, pod: Pod, sandbox: SandboxStatus | None = None, containers: tuple[ContainerStatus, ...] = ()
+    ) -> None:
         worker = self._worker(pod)
-        worker.post(adopted)
+        worker.adopt(sandbox, containers)
         self._group.create_task(self._run_worker(worker), name=f"pod-{worker.uid}")
 
     def _worker(self, pod: Pod) -> PodWorker:
@@ -155,7 +156,7 @@ class Agent:
         containers = tuple(c for c in await self._parts.runtime.list_containers() if c.pod_uid == uid)
         wanted = self._desired.pod(uid)
         worker = self._worker(wanted or self._workers[uid].machine.pod)
-        worker.post(Adopted(sandboxes[0] if sandboxes else None, containers))
+        worker.adopt(sandboxes[0] if sandboxes else None, containers)
         if wanted is None:
             worker.post(PodRemoved())
         await worker.run()
@@ -172,7 +173,7 @@ class Agent:
             status = await self._parts.runtime.container_status(exited.container_id)
         except NoSuchContainer:
             return  # removed on purpose in the meantime
-        worker.post(exit_event(status, self._parts.clock.now()))
+        worker.container_exited(status)
 
     # What is wanted.
 
@@ -197,7 +198,7 @@ class Agent:
         elif worker is not None:
             worker.post(PodDesired(new))
         else:
-            self._start(new, Adopted())
+            self._start(new)
 
     def _input_changed(self, kind: str, obj: Object | None) -> None:
         assert obj is not None, "a change has an old or a new object"
@@ -281,7 +282,7 @@ class Agent:
         machine = worker.machine.container(container) if worker is not None else None
         if worker is None or machine is None:
             return None
-        running = machine.stage in (Stage.RUNNING, Stage.STOPPING)
+        running = machine.stage.has_process
         ended = machine.last
         return StreamTarget(
             container_id=machine.container_id,

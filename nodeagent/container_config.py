@@ -91,6 +91,7 @@ def container_config(
     node: NodeFacts,
     pod_ip: str,
     mounts: tuple[Mount, ...],
+    pid_target: str = "",
 ) -> ContainerConfig:
     """Raises ConfigError, also for a field that would have to be ignored."""
     blocked = blocking_field(pod)
@@ -114,6 +115,9 @@ def container_config(
         log_path=f"{container.name}/{attempt}.log",
         tty=bool(container.tty),
         stdin=bool(container.stdin),
+        stdin_once=bool(container.stdin_once),
+        stop_signal=(container.lifecycle.stop_signal if container.lifecycle else None) or "",
+        pid_target=pid_target,
     )
 
 

@@ -1,8 +1,8 @@
 """One container of a pod, as a state machine. Pure: no clock, no I/O; time is an argument.
 
-    WAITING > PULLING > CREATING > STARTING > RUNNING > (exit) > FINISHED
-                 ^                                       |
-                 +--------- BACKOFF <-- restart ---------+        RUNNING > STOPPING > (exit)
+    WAITING > PULLING > CREATING > STARTING (> POST_START) > RUNNING > (exit) > FINISHED
+                 ^                                                      |
+                 +---------------- BACKOFF <-- restart -----------------+      RUNNING (> PRE_STOP) > STOPPING > (exit)
 
 The pod machine says when a container's turn has come (`begin`) and when it must end (`stop`). Invariants: at most one
 operation on a container is in flight; an attempt number is used once; after `stop` nothing of it is started again.
@@ -12,13 +12,24 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from nodeagent.container_state import EXIT_CODE_LOST, Role, Run, Stage, exit_event, restart_policy_of
+from nodeagent.container_end import CONTAINER_TIMER_PREFIX, NORMAL, WARNING, EndingContainer
+from nodeagent.container_state import (
+    EXIT_CODE_LOST,
+    Grace,
+    Role,
+    Run,
+    Stage,
+    exit_event,
+    restart_policy_of,
+)
 from nodeagent.pod_events import (
     ContainerCreated,
     ContainerEvent,
     ContainerExited,
     ContainerStarted,
     CreateFailed,
+    HookEnded,
+    HookKind,
     ImageFailed,
     ImageReady,
     ProbeKind,
@@ -32,38 +43,33 @@ from nodeagent.pod_instructions import (
     Instruction,
     PullImage,
     RemoveContainer,
+    RunHook,
     SetTimer,
     StartContainer,
     StartProbes,
-    StopContainer,
     StopProbes,
 )
+from nodeagent.restart_backoff import RestartBackoff
 from nodeagent.runtime.interface import ContainerState, ContainerStatus
 from orch.api.pod.container import Container
 from orch.api.pod.status import ContainerStatus as StoredStatus
 from orch.kit.backoff import Backoff
 
-RESTART_DELAY_MIN_S = 1.0
-RESTART_DELAY_MAX_S = 60.0
-QUIET_S = 600.0
-"""A run that lasted so long clears the back-off."""
-STOP_RETRY_S = 1.0
+RETRY_DELAY_MIN_S = 1.0
+RETRY_DELAY_MAX_S = 60.0
 EXIT_CODE_START_ERROR = 128
-NORMAL, WARNING = "Normal", "Warning"
+FAILED_POST_START = "FailedPostStartHook"
 
 
-class ContainerMachine:
+class ContainerMachine(EndingContainer):
     def __init__(self, spec: Container, role: Role, restart_policy: str, grace_s: float) -> None:
         """`grace_s`: how long it has to end when a probe or a changed spec stops it."""
-        self.spec, self.role = spec, role
-        self._usual_grace_s = grace_s
+        super().__init__(spec, grace_s)
+        self.role = role
         self._restart_policy = restart_policy_of(role, restart_policy)
-        self.stage = Stage.WAITING
-        self.attempt = 0
-        """Of the container that runs or, before it is created, of the next one."""
-        self.container_id = self.image_id = self.image_reference = self.image_name = ""
+        self.image_id = self.image_reference = self.image_name = ""
         self.started_at: datetime | None = None
-        self.ready = self.started = False
+        self.ready = False
         self.was_started = False
         """Of this or an earlier run: the containers after it may go on."""
         self.last: Run | None = None
@@ -71,20 +77,14 @@ class ContainerMachine:
         """The run before `last`."""
         self.waiting_reason = self.waiting_message = ""
         """Why it waits, beyond its turn not having come."""
-        self.stopping = False
         self._replace = False
         """Its spec changed: it restarts whatever the policy says."""
-        self._grace_s = 0.0
-        self._failed_before = False
-        self._backoff = Backoff[str](RESTART_DELAY_MIN_S, RESTART_DELAY_MAX_S)
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
+        self._restarts = RestartBackoff()
+        self._backoff = Backoff[str](RETRY_DELAY_MIN_S, RETRY_DELAY_MAX_S)
 
     @property
     def restart_count(self) -> int:
-        if self.stage in (Stage.RUNNING, Stage.STOPPING):
+        if self.stage.is_shown_running:
             return self.attempt
         return self.last.attempt if self.last else 0
 
@@ -104,49 +104,45 @@ class ContainerMachine:
         self.stage = Stage.PULLING
         yield PullImage(self.name, self.spec.image or "")
 
-    def timer_fired(self) -> Iterator[Instruction]:
+    def timer_fired(self, now: datetime) -> Iterator[Instruction]:
         if self.stage is Stage.BACKOFF:
             self.stage = Stage.WAITING
         elif self.stage is Stage.STOPPING:
-            yield self._stop_instruction()
+            yield self._stop_instruction(now)
 
     def retry_now(self) -> None:
         """What it failed on may have changed; a crash loop goes on waiting."""
         if self.stage is Stage.BACKOFF and self.waiting_reason != "CrashLoopBackOff":
             self.stage = Stage.WAITING
 
-    def stop(self, grace_s: float) -> Iterator[Instruction]:
-        """It must end, for good. Called again with a shorter grace it hurries."""
-        shorter = not self.stopping or grace_s < self._grace_s
-        self.stopping, self._usual_grace_s = True, grace_s
-        if self.stage in (Stage.WAITING, Stage.PULLING, Stage.BACKOFF):
-            self.stage = Stage.FINISHED
-        elif self.stage is Stage.RUNNING:
-            yield from self._kill(f"Stopping container {self.name}", grace_s)
-        elif self.stage is Stage.STOPPING and shorter:
-            self._grace_s = grace_s
-            yield self._stop_instruction()
-
-    def change_spec(self, spec: Container) -> Iterator[Instruction]:
+    def change_spec(self, spec: Container, now: datetime) -> Iterator[Instruction]:
         """A running container whose image changed is replaced (the only field of it that an update may change)."""
         image_changed, self.spec = spec.image != self.spec.image, spec
         if not image_changed or self.stopping:
             return
-        self._backoff.forget("restart")
+        self._restarts.forget()
         if self.stage in (Stage.PULLING, Stage.BACKOFF):
             self.stage = Stage.WAITING
-        elif self.stage is Stage.RUNNING:
+        elif self.stage in (Stage.RUNNING, Stage.POST_START):
             self._replace = True
-            yield from self._kill(f"Container {self.name} definition changed, will be restarted", self._usual_grace_s)
+            message = f"Container {self.name} definition changed, will be restarted"
+            yield from self._kill(message, Grace.of(self._usual_grace_s, now), now)
 
     def adopt(
-        self, found: ContainerStatus | None, stored: StoredStatus | None, *, fresh_sandbox: bool, now: datetime
+        self,
+        found: ContainerStatus | None,
+        stored: StoredStatus | None,
+        *,
+        message: str,
+        fresh_sandbox: bool,
+        now: datetime,
     ) -> Iterator[Instruction]:
-        """Takes over what an earlier agent left: the runtime's container, and the status that was last reported."""
+        """Takes over what an earlier agent left: the runtime's container, with the termination message of one that has
+        ended, and the status that was last reported."""
         self._restore(stored)
         if found is not None:
             self.attempt, self.container_id, self.image_id = found.attempt, found.id, found.image_id
-            yield from self._adopt_found(found, stored, now)
+            yield from self._adopt_found(found, stored, message, now)
         elif stored is not None and stored.state.running is not None:
             self._end(Run(self.attempt, self.container_id, EXIT_CODE_LOST, "ContainerStatusUnknown",
                           stored.state.running.started_at, now, "The container could not be located"))  # fmt: skip
@@ -168,7 +164,9 @@ class ContainerMachine:
             self.last = Run(attempt, (ended.container_id or "").rpartition("//")[2], ended.exit_code,
                             ended.reason or "", ended.started_at, ended.finished_at, ended.message or "")  # fmt: skip
 
-    def _adopt_found(self, found: ContainerStatus, stored: StoredStatus | None, now: datetime) -> Iterator[Instruction]:
+    def _adopt_found(
+        self, found: ContainerStatus, stored: StoredStatus | None, message: str, now: datetime
+    ) -> Iterator[Instruction]:
         same = stored is not None and (stored.container_id or "").endswith(found.id)
         if not same:
             self.ready = self.started = False
@@ -176,13 +174,13 @@ class ContainerMachine:
             self.stage = Stage.STARTING
             yield StartContainer(self.name, self.attempt, found.id)
         elif found.state is ContainerState.RUNNING:
-            self.stage, self.started_at = Stage.RUNNING, found.started_at
-            yield from self._observe(keep_verdicts=same)
+            self.started_at = found.started_at
+            yield from self._process_runs(adopted=same)
         elif self.last is not None and self.last.attempt == found.attempt:
             self._settle(fresh_sandbox=False)
         else:
             self.stage = Stage.RUNNING
-            yield from self._exited(exit_event(found, now), now)
+            yield from self._exited(exit_event(found, now, message), now)
 
     def _settle(self, fresh_sandbox: bool) -> None:
         """After its last run: whether it gets another turn. A new sandbox runs the init containers again."""
@@ -233,13 +231,34 @@ class ContainerMachine:
         yield self._wait(event.reason, event.message, self._backoff.next_s("create"))
 
     def _started(self, event: ContainerStarted, now: datetime) -> Iterator[Instruction]:
-        self.stage, self.started_at = Stage.RUNNING, event.started_at
-        self.waiting_reason = self.waiting_message = ""
+        self.started_at = event.started_at
         yield EmitEvent(NORMAL, "Started", f"Started container {self.name}", self.name)
         if self.last is not None and self.last.container_id:
             yield RemoveContainer(self.name, self.last.attempt, self.last.container_id)
         if self.stopping:
-            yield from self._kill(f"Stopping container {self.name}", self._usual_grace_s)
+            self.stage = Stage.RUNNING
+            yield from self._kill(f"Stopping container {self.name}", self._own_grace(now), now)
+        else:
+            yield from self._process_runs(adopted=False)
+
+    def _process_runs(self, *, adopted: bool) -> Iterator[Instruction]:
+        """It counts as running once its postStart hook has ended. One that nobody saw running gets it again."""
+        if not adopted and self._has_hook(HookKind.POST_START):
+            self.stage = Stage.POST_START
+            yield RunHook(self.name, self.attempt, self.container_id, HookKind.POST_START)
+        else:
+            self.stage = Stage.RUNNING
+            self.waiting_reason = self.waiting_message = ""
+            yield from self._observe(keep_verdicts=adopted)
+
+    def _post_start_ended(self, event: HookEnded, now: datetime) -> Iterator[Instruction]:
+        if event.hook is not HookKind.POST_START:
+            return
+        self.stage = Stage.RUNNING
+        self.waiting_reason = self.waiting_message = ""
+        if event.fault:
+            yield EmitEvent(WARNING, FAILED_POST_START, f"PostStartHook failed: {event.fault}", self.name)
+            yield from self._kill(FAILED_POST_START, self._own_grace(now), now)
         else:
             yield from self._observe(keep_verdicts=False)
 
@@ -249,7 +268,7 @@ class ContainerMachine:
             self.started = self.spec.startup_probe is None
             self.ready = self.started and self.spec.readiness_probe is None
         self.was_started |= self.started
-        if self.spec.startup_probe or self.spec.liveness_probe or self.spec.readiness_probe:
+        if self._has_probes:
             yield StartProbes(self.name, self.attempt, self.container_id)
 
     def _start_failed(self, event: StartFailed, now: datetime) -> Iterator[Instruction]:
@@ -263,8 +282,10 @@ class ContainerMachine:
         if event.lost:
             reason = "ContainerStatusUnknown"
         started_at = event.started_at or self.started_at
-        run = Run(self.attempt, self.container_id, event.exit_code, reason, started_at, event.finished_at)
-        if self.stage is Stage.RUNNING and (self.spec.liveness_probe or self.spec.readiness_probe):
+        run = Run(
+            self.attempt, self.container_id, event.exit_code, reason, started_at, event.finished_at, event.message
+        )
+        if self.stage.is_shown_running and self._has_probes:
             yield StopProbes(self.name)
         yield from self._ended(run, now)
 
@@ -274,7 +295,7 @@ class ContainerMachine:
             self.stage = Stage.FINISHED
             return
         self.attempt += 1
-        delay_s = self._restart_delay_s(run)
+        delay_s = 0.0 if self._replace else self._restarts.delay_s(run)
         self._replace = False
         if not delay_s:
             self.stage = Stage.WAITING
@@ -288,17 +309,9 @@ class ContainerMachine:
         self.ready = self.started = False
         self.started_at = None
         self.waiting_reason = self.waiting_message = ""
-
-    def _restart_delay_s(self, run: Run) -> float:
-        """The first restart is immediate, as kubelet's; then 1 s, doubling to 60 s."""
-        quiet = run.started_at is not None and run.finished_at is not None
-        if quiet and (run.finished_at - run.started_at).total_seconds() >= QUIET_S:  # type: ignore[operator]
-            self._backoff.forget("restart")
-            self._failed_before = False
-        if self._replace or not self._failed_before:
-            self._failed_before = not self._replace
-            return 0.0
-        return self._backoff.next_s("restart")
+        self._hook_runs = False
+        if not self.stopping:
+            self._grace = None
 
     def _wants_restart(self, exit_code: int) -> bool:
         return self._restart_policy == "Always" or (self._restart_policy == "OnFailure" and exit_code != 0)
@@ -306,9 +319,11 @@ class ContainerMachine:
     def _wait(self, reason: str, message: str, delay_s: float) -> Instruction:
         self.stage = Stage.BACKOFF
         self.waiting_reason, self.waiting_message = reason, message
-        return SetTimer(f"container/{self.name}", delay_s)
+        return SetTimer(f"{CONTAINER_TIMER_PREFIX}{self.name}", delay_s)
 
     def _probed(self, event: ProbeResult, now: datetime) -> Iterator[Instruction]:
+        if event.probe is not ProbeKind.READINESS and self.stage is not Stage.RUNNING:
+            return
         if not event.healthy:
             text = f"{event.probe.capitalize()} probe failed: {event.message}"
             yield EmitEvent(WARNING, "Unhealthy", text, self.name)
@@ -316,7 +331,7 @@ class ContainerMachine:
             self.ready = event.healthy and self.started
         elif not event.healthy:
             message = f"Container {self.name} failed {event.probe} probe, will be restarted"
-            yield from self._kill(message, self._probe_grace_s(event.probe))
+            yield from self._kill(message, Grace.of(self._probe_grace_s(event.probe), now), now)
         elif event.probe is ProbeKind.STARTUP:
             self.started = self.was_started = True
             self.ready = self.spec.readiness_probe is None
@@ -325,20 +340,6 @@ class ContainerMachine:
         spec = self.spec.liveness_probe if probe is ProbeKind.LIVENESS else self.spec.startup_probe
         own = spec.termination_grace_period_seconds if spec is not None else None
         return self._usual_grace_s if own is None else float(own)
-
-    def _kill(self, message: str, grace_s: float) -> Iterator[Instruction]:
-        self.stage, self._grace_s = Stage.STOPPING, grace_s
-        if self.spec.liveness_probe or self.spec.readiness_probe or self.spec.startup_probe:
-            yield StopProbes(self.name)
-        yield EmitEvent(NORMAL, "Killing", message, self.name)
-        yield self._stop_instruction()
-
-    def _stop_instruction(self) -> Instruction:
-        return StopContainer(self.name, self.attempt, self.container_id, self._grace_s)
-
-    def _stop_failed(self, event: StopFailed, now: datetime) -> Iterator[Instruction]:
-        yield EmitEvent(WARNING, "FailedKillPod", event.message, self.name)
-        yield SetTimer(f"container/{self.name}", STOP_RETRY_S)
 
 
 _TRANSITIONS: dict[tuple[Stage, type], Callable[[ContainerMachine, Any, datetime], Iterator[Instruction]]] = {
@@ -349,8 +350,14 @@ _TRANSITIONS: dict[tuple[Stage, type], Callable[[ContainerMachine, Any, datetime
     (Stage.STARTING, ContainerStarted): ContainerMachine._started,
     (Stage.STARTING, StartFailed): ContainerMachine._start_failed,
     (Stage.STARTING, ContainerExited): ContainerMachine._exited,  # it ended before the answer that it began
+    (Stage.POST_START, HookEnded): ContainerMachine._post_start_ended,
+    (Stage.POST_START, ContainerExited): ContainerMachine._exited,
     (Stage.RUNNING, ContainerExited): ContainerMachine._exited,
     (Stage.RUNNING, ProbeResult): ContainerMachine._probed,
+    (Stage.PRE_STOP, HookEnded): ContainerMachine._pre_stop_ended,
+    (Stage.PRE_STOP, ContainerExited): ContainerMachine._exited,
+    (Stage.PRE_STOP, ProbeResult): ContainerMachine._probed,
     (Stage.STOPPING, ContainerExited): ContainerMachine._exited,
+    (Stage.STOPPING, ProbeResult): ContainerMachine._probed,
     (Stage.STOPPING, StopFailed): ContainerMachine._stop_failed,
 }

@@ -3,7 +3,8 @@
 Every event that answers an instruction names the attempt (or image) it answers for, so that a late answer is known.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -23,6 +24,8 @@ class Adopted:
 
     sandbox: SandboxStatus | None = None
     containers: tuple[ContainerStatus, ...] = ()
+    messages: Mapping[str, str] = field(default_factory=dict)
+    """Container id -> the termination message of one that has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,8 @@ class ContainerExited:
     finished_at: datetime
     lost: bool = False
     """Nobody saw how it ended; the exit code is made up."""
+    message: str = ""
+    """Its termination message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,21 @@ class StopFailed:
     container: str
     attempt: int
     message: str
+
+
+class HookKind(StrEnum):
+    POST_START = "PostStart"
+    PRE_STOP = "PreStop"
+
+
+@dataclass(frozen=True, slots=True)
+class HookEnded:
+    """A lifecycle hook is through; `fault` says why it failed."""
+
+    container: str
+    attempt: int
+    hook: HookKind
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +192,7 @@ class TimerFired:
 
 ContainerEvent = (
     ImageReady | ImageFailed | ContainerCreated | CreateFailed | ContainerStarted | StartFailed | ContainerExited
-    | StopFailed | ProbeResult
+    | StopFailed | HookEnded | ProbeResult
 )  # fmt: skip
 PodEvent = (
     Adopted | PodDesired | PodRemoved | InputsChanged | SandboxReady | SandboxFailed | SandboxStopped | SandboxRemoved

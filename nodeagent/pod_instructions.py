@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nodeagent.pod_events import HookKind
 from orch.api.pod.status import PodStatus
 
 
@@ -43,6 +44,16 @@ class StartContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class RunHook:
+    """A lifecycle hook of the container. Answered by HookEnded."""
+
+    container: str
+    attempt: int
+    container_id: str
+    hook: HookKind
+
+
+@dataclass(frozen=True, slots=True)
 class StopContainer:
     """Answered by ContainerExited or StopFailed."""
 
@@ -78,11 +89,13 @@ class RemoveVolumes:
 
 @dataclass(frozen=True, slots=True)
 class StartProbes:
-    """Answered by ProbeResult whenever a verdict changes, until StopProbes."""
+    """Answered by ProbeResult whenever a verdict changes, until StopProbes. Replaces what ran for the container."""
 
     container: str
     attempt: int
     container_id: str
+    readiness_only: bool = False
+    """The container is ending, and serves what it has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,7 @@ class ReportStatus:
 
 
 Instruction = (
-    RunSandbox | PrepareVolumes | PullImage | CreateContainer | StartContainer | StopContainer | RemoveContainer
-    | StopSandbox | RemoveSandbox | RemoveVolumes | StartProbes | StopProbes | SetTimer | EmitEvent | ReportStatus
+    RunSandbox | PrepareVolumes | PullImage | CreateContainer | StartContainer | RunHook | StopContainer
+    | RemoveContainer | StopSandbox | RemoveSandbox | RemoveVolumes | StartProbes | StopProbes | SetTimer | EmitEvent
+    | ReportStatus
 )  # fmt: skip

@@ -12,12 +12,15 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from nodeagent.container_machine import NORMAL, WARNING, ContainerMachine
-from nodeagent.container_state import Role, Stage
+from nodeagent.container_end import CONTAINER_TIMER_PREFIX, HOOK_TIMER_PREFIX, NORMAL, WARNING, handler_of
+from nodeagent.container_machine import ContainerMachine
+from nodeagent.container_specs import container_specs
+from nodeagent.container_state import Grace, Role, Stage
 from nodeagent.pod_events import (
     Adopted,
     ContainerEvent,
     Event,
+    HookKind,
     InputsChanged,
     PodDesired,
     PodRemoved,
@@ -45,7 +48,6 @@ from nodeagent.pod_instructions import (
 )
 from nodeagent.pod_status import Failure, is_past, is_terminal, pod_status
 from nodeagent.runtime.interface import SandboxState
-from orch.api.pod.container import Container
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import ContainerStatus, PodStatus
 from orch.kit.backoff import Backoff
@@ -54,7 +56,6 @@ RETRY_DELAY_MIN_S = 1.0
 RETRY_DELAY_MAX_S = 60.0
 DEFAULT_GRACE_S = 30
 DEADLINE_TIMER, SANDBOX_TIMER, VOLUMES_TIMER, TEARDOWN_TIMER = "deadline", "sandbox", "volumes", "teardown"
-CONTAINER_TIMER_PREFIX = "container/"
 
 
 class Step(Enum):
@@ -92,7 +93,8 @@ class PodMachine:
         self.failure: Failure | None = None
         self.gone = False
         """Nothing is left to do; the worker may end."""
-        self._grace_s = _grace_s(pod)
+        self._grace: Grace | None = None
+        """What the whole pod has to end, once it must."""
         self._volumes_outdated = False
         """Their sources changed while they were being made."""
         self._backoff = Backoff[str](RETRY_DELAY_MIN_S, RETRY_DELAY_MAX_S)
@@ -128,30 +130,34 @@ class PodMachine:
             ready = event.sandbox.state is SandboxState.READY
             self.sandbox = Step.READY if ready else Step.STOPPED
             self.pod_ip = event.sandbox.ip or (self.host_ip if self.pod.spec.host_network and ready else "")
-        stored = {s.name: s for s in (*(self.status.container_statuses or ()), *_init_statuses(self.status))}
+        stored = {status.name: status for status in _all_statuses(self.status)}
         for container in self.containers:
             attempts = sorted((c for c in event.containers if c.name == container.name), key=lambda c: c.attempt)
             yield from (RemoveContainer(old.name, old.attempt, old.id) for old in attempts[:-1])
+            found = attempts[-1] if attempts else None
             yield from container.adopt(
-                attempts[-1] if attempts else None,
+                found,
                 stored.get(container.name),
+                message=event.messages.get(found.id, "") if found is not None else "",
                 fresh_sandbox=event.sandbox is None,
                 now=now,
             )
         if is_terminal(self.status.phase):
             self.goal = Goal.STOP
-        self._note_deletion()
+        self._note_deletion(now)
         yield from self._set_deadline(now)
 
     def _desired(self, event: PodDesired, now: datetime) -> Iterator[Instruction]:
         before, self.pod = self.pod.metadata, event.pod
         if (before.labels, before.annotations) != (event.pod.metadata.labels, event.pod.metadata.annotations):
             self._refresh_volumes()
-        self._note_deletion()
-        specs = {spec.name: spec for spec, _ in _container_specs(event.pod)}
+        self._note_deletion(now)
+        specs = {spec.name: spec for spec, _ in container_specs(event.pod)}
         for container in self.containers:
             if container.name in specs:
-                yield from container.change_spec(specs[container.name])
+                yield from container.change_spec(specs[container.name], now)
+        known = {container.name for container in self.containers}
+        self.containers += tuple(c for c in _machines(event.pod) if c.role is Role.EPHEMERAL and c.name not in known)
 
     def _removed(self, event: PodRemoved, now: datetime) -> Iterator[Instruction]:
         self.goal = Goal.REMOVE
@@ -214,7 +220,10 @@ class PodMachine:
     def _timer(self, event: TimerFired, now: datetime) -> Iterator[Instruction]:
         if event.timer.startswith(CONTAINER_TIMER_PREFIX):
             container = self.container(event.timer.removeprefix(CONTAINER_TIMER_PREFIX))
-            yield from container.timer_fired() if container is not None else ()
+            yield from container.timer_fired(now) if container is not None else ()
+        elif event.timer.startswith(HOOK_TIMER_PREFIX):
+            container = self.container(event.timer.removeprefix(HOOK_TIMER_PREFIX))
+            yield from container.hook_timer_fired(now) if container is not None else ()
         elif event.timer == SANDBOX_TIMER and self.sandbox is Step.FAILED:
             self.sandbox = Step.ABSENT
         elif event.timer == VOLUMES_TIMER and self.volumes is Step.FAILED:
@@ -243,10 +252,12 @@ class PodMachine:
             active_s = (now - self.status.start_time).total_seconds() if self.status.start_time else 0.0
             yield SetTimer(DEADLINE_TIMER, max(limit_s - active_s, 0.0))
 
-    def _note_deletion(self) -> None:
+    def _note_deletion(self, now: datetime) -> None:
+        """A period that runs already is only ever made shorter."""
         if self.pod.metadata.deletion_timestamp is not None:
             self.goal = Goal.REMOVE
-            self._grace_s = _grace_s(self.pod)
+            grace = Grace.of(_grace_s(self.pod), now)
+            self._grace = grace if grace.is_shorter(self._grace) else self._grace
 
     # What follows.
 
@@ -256,7 +267,7 @@ class PodMachine:
         if self.goal is Goal.RUN:
             yield from self._advance_start()
         else:
-            yield from self._advance_stop()
+            yield from self._advance_stop(now)
 
     def _advance_start(self) -> Iterator[Instruction]:
         if self.sandbox is Step.STOPPED and not self._busy():
@@ -273,15 +284,26 @@ class PodMachine:
                 yield from container.begin()
 
     def _whose_turn_it_is(self) -> list[ContainerMachine]:
-        """Init containers one after the other, each when the one before is past; then all main containers."""
+        """Ephemeral containers at once; init containers one after the other, each when the one before is past; then all
+        main containers, but none before the postStart hook of the one before it has ended."""
+        turn = [c for c in self.containers if c.role is Role.EPHEMERAL]
         for container in self.containers:
-            if container.role is not Role.MAIN and not is_past(container):
-                return [container] if container.stage is Stage.WAITING else []
-        return [c for c in self.containers if c.stage is Stage.WAITING]
+            if container.role in (Role.INIT, Role.SIDECAR) and not is_past(container):
+                return [c for c in (*turn, container) if c.stage is Stage.WAITING]
+        for container in self.containers:
+            turn.append(container)
+            if container.role is Role.MAIN and _holds_up_the_next(container):
+                break
+        return [c for c in turn if c.stage is Stage.WAITING]
 
-    def _advance_stop(self) -> Iterator[Instruction]:
-        for container in self._whose_end_it_is():
-            yield from container.stop(self._grace_s)
+    def _advance_stop(self, now: datetime) -> Iterator[Instruction]:
+        self._grace = self._grace or Grace.of(_grace_s(self.pod), now)
+        ending = self._whose_end_it_is()
+        for container in ending:
+            yield from container.stop(self._grace, now)
+        for container in self.containers:
+            if container not in ending:
+                yield from container.stop(self._grace, now, held=True)
         if self._busy() or Step.IN_FLIGHT in (self.sandbox, self.volumes):
             return
         if self.sandbox in (Step.READY, Step.FAILED, Step.ABSENT):
@@ -339,16 +361,15 @@ _HANDLERS: dict[type, Callable[[PodMachine, Any, datetime], Iterator[Instruction
 }
 
 
-def _container_specs(pod: Pod) -> Iterator[tuple[Container, Role]]:
-    for spec in pod.spec.init_containers or ():
-        yield spec, Role.SIDECAR if spec.restart_policy == "Always" else Role.INIT
-    for spec in pod.spec.containers:
-        yield spec, Role.MAIN
-
-
 def _machines(pod: Pod) -> tuple[ContainerMachine, ...]:
     policy, grace_s = pod.spec.restart_policy or "Always", _grace_s(pod)
-    return tuple(ContainerMachine(spec, role, policy, grace_s) for spec, role in _container_specs(pod))
+    return tuple(ContainerMachine(spec, role, policy, grace_s) for spec, role in container_specs(pod))
+
+
+def _holds_up_the_next(container: ContainerMachine) -> bool:
+    """It is on its way to a postStart hook: containers after it wait for that, as those of kubelet do."""
+    coming = (Stage.WAITING, Stage.PULLING, Stage.CREATING, Stage.STARTING, Stage.POST_START)
+    return container.stage in coming and handler_of(container.spec.lifecycle, HookKind.POST_START) is not None
 
 
 def _grace_s(pod: Pod) -> float:
@@ -358,5 +379,9 @@ def _grace_s(pod: Pod) -> float:
     return float(DEFAULT_GRACE_S if asked is None else asked)
 
 
-def _init_statuses(status: PodStatus) -> tuple[ContainerStatus, ...]:
-    return status.init_container_statuses or ()
+def _all_statuses(status: PodStatus) -> tuple[ContainerStatus, ...]:
+    return (
+        *(status.init_container_statuses or ()),
+        *(status.container_statuses or ()),
+        *(status.ephemeral_container_statuses or ()),
+    )

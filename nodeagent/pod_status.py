@@ -27,7 +27,10 @@ from orch.kit.clock import whole_seconds
 
 SIGNAL_EXIT_BASE = 128
 SIGNAL_MAX = 64
+POD_MESSAGE_BYTES_MAX = 12 * 1024
+"""Of all termination messages of a pod; each container has an equal part (kubelet's normalizeStatus)."""
 CONTAINER_ID_SCHEME = "crun://"
+INIT_ROLES = (Role.INIT, Role.SIDECAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,9 @@ def is_terminal(phase: str | None) -> bool:
 def pod_status(view: PodView, before: PodStatus, now: datetime) -> PodStatus:
     """`before` is the status that this one follows; its terminal phase, start time and transition times stay."""
     now = whole_seconds(now)
-    init = [c for c in view.containers if c.role is not Role.MAIN]
+    room = POD_MESSAGE_BYTES_MAX // max(len(view.containers), 1)
+    init = [c for c in view.containers if c.role in INIT_ROLES]
+    ephemeral = [c for c in view.containers if c.role is Role.EPHEMERAL]
     main = [c for c in view.containers if c.role is Role.MAIN]
     phase = before.phase if is_terminal(before.phase) else pod_phase(view)
     return PodStatus(
@@ -72,9 +77,15 @@ def pod_status(view: PodView, before: PodStatus, now: datetime) -> PodStatus:
         reason=view.failure.reason if view.failure else None,
         message=view.failure.message if view.failure else None,
         conditions=_conditions(view, phase or "", before, now),
-        container_statuses=tuple(container_status(c, before.container_statuses, _idle_reason(view)) for c in main),
+        container_statuses=tuple(
+            container_status(c, before.container_statuses, _idle_reason(view), room) for c in main
+        ),
         init_container_statuses=tuple(
-            container_status(c, before.init_container_statuses, "PodInitializing") for c in init
+            container_status(c, before.init_container_statuses, "PodInitializing", room) for c in init
+        )
+        or None,
+        ephemeral_container_statuses=tuple(
+            container_status(c, before.ephemeral_container_statuses, _idle_reason(view), room) for c in ephemeral
         )
         or None,
         host_ip=view.host_ip or None,
@@ -104,7 +115,7 @@ def pod_phase(view: PodView) -> str:
 
 
 def initialized(containers: Sequence[ContainerMachine]) -> bool:
-    return all(is_past(c) for c in containers if c.role is not Role.MAIN)
+    return all(is_past(c) for c in containers if c.role in INIT_ROLES)
 
 
 def is_past(container: ContainerMachine) -> bool:
@@ -113,7 +124,7 @@ def is_past(container: ContainerMachine) -> bool:
 
 
 def _never_started(container: ContainerMachine) -> bool:
-    return container.stage not in (Stage.RUNNING, Stage.STOPPING) and container.last is None
+    return not container.stage.is_shown_running and container.last is None
 
 
 def _idle_reason(view: PodView) -> str:
@@ -121,10 +132,10 @@ def _idle_reason(view: PodView) -> str:
 
 
 def container_status(
-    container: ContainerMachine, before: Sequence[ContainerStatus] | None, idle_reason: str
+    container: ContainerMachine, before: Sequence[ContainerStatus] | None, idle_reason: str, message_bytes_max: int
 ) -> ContainerStatus:
     ended = container.last
-    state, last = _state(container, idle_reason)
+    state, last = _state(container, idle_reason, message_bytes_max)
     known = next((status for status in before or () if status.name == container.name), ContainerStatus())
     running = state.running is not None
     shown_id = container.container_id if running or ended is None else ended.container_id
@@ -138,6 +149,7 @@ def container_status(
         restart_count=container.restart_count,
         state=state,
         last_state=last,
+        stop_signal=(container.spec.lifecycle.stop_signal if container.spec.lifecycle else None) or None,
     )
 
 
@@ -145,13 +157,15 @@ def _is_ready(container: ContainerMachine) -> bool:
     """An init container is ready once it succeeded; all others while they run and their probes say so."""
     if container.role is Role.INIT:
         return container.succeeded
-    return container.stage is Stage.RUNNING and container.ready
+    return container.stage.is_shown_running and container.ready
 
 
-def _state(container: ContainerMachine, idle_reason: str) -> tuple[ContainerState, ContainerState]:
+def _state(
+    container: ContainerMachine, idle_reason: str, message_bytes_max: int
+) -> tuple[ContainerState, ContainerState]:
     """(state, lastState). Between a run's end and the next start the ended run is the state, unless it backs off."""
-    ended = _terminated(container.last)
-    if container.stage in (Stage.RUNNING, Stage.STOPPING):
+    ended = _terminated(container.last, message_bytes_max)
+    if container.stage.is_shown_running:
         started_at = whole_seconds(container.started_at) if container.started_at else None
         return ContainerState(running=ContainerStateRunning(started_at=started_at)), ended
     if container.waiting_reason and container.stage is not Stage.FINISHED:
@@ -159,10 +173,10 @@ def _state(container: ContainerMachine, idle_reason: str) -> tuple[ContainerStat
         return ContainerState(waiting=waiting), ended
     if container.last is None:
         return ContainerState(waiting=ContainerStateWaiting(reason=idle_reason)), ContainerState()
-    return ended, _terminated(container.previous)
+    return ended, _terminated(container.previous, message_bytes_max)
 
 
-def _terminated(run: Run | None) -> ContainerState:
+def _terminated(run: Run | None, message_bytes_max: int) -> ContainerState:
     if run is None:
         return ContainerState()
     signal = run.exit_code - SIGNAL_EXIT_BASE
@@ -172,7 +186,7 @@ def _terminated(run: Run | None) -> ContainerState:
             exit_code=run.exit_code,
             signal=signal if 0 < signal <= SIGNAL_MAX and run.reason != "ContainerStatusUnknown" else None,
             reason=run.reason or None,
-            message=run.message or None,
+            message=run.message.encode()[:message_bytes_max].decode(errors="ignore") or None,
             started_at=whole_seconds(run.started_at) if run.started_at else None,
             finished_at=whole_seconds(run.finished_at) if run.finished_at else None,
         )
@@ -180,8 +194,8 @@ def _terminated(run: Run | None) -> ContainerState:
 
 
 def _conditions(view: PodView, phase: str, before: PodStatus, now: datetime) -> tuple[PodCondition, ...]:
-    init_waiting = [c.name for c in view.containers if c.role is not Role.MAIN and not is_past(c)]
-    unready = [c.name for c in view.containers if c.role is not Role.INIT and not _is_ready(c)]
+    init_waiting = [c.name for c in view.containers if c.role in INIT_ROLES and not is_past(c)]
+    unready = [c.name for c in view.containers if c.role in (Role.MAIN, Role.SIDECAR) and not _is_ready(c)]
     completed = "PodCompleted" if phase == "Succeeded" else "PodFailed" if phase == "Failed" else ""
     ready = _verdict(
         "ContainersReady", unready, "ContainersNotReady", "containers with unready status: [{}]", completed

@@ -8,6 +8,8 @@ import contextlib
 import shutil
 
 from nodeagent.container_config import container_config, sandbox_config
+from nodeagent.container_end import handler_of
+from nodeagent.container_specs import container_named, target_of
 from nodeagent.container_state import exit_event
 from nodeagent.environment import ConfigError
 from nodeagent.pod_events import (
@@ -15,6 +17,7 @@ from nodeagent.pod_events import (
     ContainerExited,
     ContainerStarted,
     CreateFailed,
+    HookEnded,
     ImageFailed,
     ImageReady,
     SandboxReady,
@@ -32,16 +35,18 @@ from nodeagent.pod_instructions import (
     RemoveContainer,
     RemoveSandbox,
     RemoveVolumes,
+    RunHook,
     RunSandbox,
     StartContainer,
     StopContainer,
     StopSandbox,
 )
-from nodeagent.pod_parts import PodParts
+from nodeagent.pod_parts import PodParts, ProbeTarget
+from nodeagent.probes.hooks import run_hook
 from nodeagent.pull_secrets import registry_auth
-from nodeagent.runtime.interface import ContainerState, Image, NoSuchContainer, PullFailed
+from nodeagent.runtime.interface import ContainerState, ContainerStatus, Image, NoSuchContainer, PullFailed
+from nodeagent.termination_message import message_file, message_mount, termination_message
 from orch import oci
-from orch.api.pod.container import Container
 from orch.api.pod.spec import Pod
 
 
@@ -57,7 +62,7 @@ async def prepare_volumes(pod: Pod, parts: PodParts, do: PrepareVolumes) -> Volu
 
 
 async def pull_image(pod: Pod, parts: PodParts, do: PullImage) -> ImageReady | ImageFailed:
-    policy = _spec(pod, do.container).image_pull_policy or "IfNotPresent"
+    policy = container_named(pod, do.container).image_pull_policy or "IfNotPresent"
     try:
         image = None if policy == "Always" else await parts.images.find(do.image)
         if image is None and policy == "Never":
@@ -93,7 +98,7 @@ async def create_container(
     if image is None:
         message = f"image {do.image_id} was removed from the node before its container was created"
         return CreateFailed(do.container, do.attempt, "CreateContainerError", message)
-    spec = _spec(pod, do.container)
+    spec = container_named(pod, do.container)
     try:
         config = container_config(
             pod,
@@ -103,11 +108,26 @@ async def create_container(
             inputs=parts.inputs,
             node=parts.node,
             pod_ip=pod_ip,
-            mounts=parts.volumes.mounts(pod, spec, pod_ip),
+            mounts=(
+                *parts.volumes.mounts(pod, spec, pod_ip),
+                *message_mount(parts.log_directory(pod) / do.container, spec, do.attempt),
+            ),
+            pid_target=await _pid_target(pod, parts, do.container),
         )
     except ConfigError as error:
         return CreateFailed(do.container, do.attempt, "CreateContainerConfigError", str(error))
     return ContainerCreated(do.container, do.attempt, await parts.runtime.create_container(config))
+
+
+async def _pid_target(pod: Pod, parts: PodParts, name: str) -> str:
+    """The id of the container whose processes this one is to see. Raises ConfigError when it does not run."""
+    target = target_of(pod, name)
+    if not target:
+        return ""
+    for status in await parts.runtime.list_containers():
+        if (status.pod_uid, status.name, status.state) == (pod.metadata.uid, target, ContainerState.RUNNING):
+            return status.id
+    raise ConfigError(f"unable to find target container {target}: it does not run")
 
 
 async def start_container(pod: Pod, parts: PodParts, do: StartContainer) -> ContainerStarted:
@@ -124,14 +144,31 @@ async def stop_container(pod: Pod, parts: PodParts, do: StopContainer) -> Contai
         return ContainerExited(do.container, do.attempt, 137, False, None, parts.clock.now(), lost=True)
     if status.state is ContainerState.RUNNING:
         return StopFailed(do.container, do.attempt, f"container {do.container} still runs after SIGKILL")
-    return exit_event(status, parts.clock.now())
+    return exited(pod, parts, status)
+
+
+def exited(pod: Pod, parts: PodParts, status: ContainerStatus) -> ContainerExited:
+    return exit_event(status, parts.clock.now(), last_word(pod, parts, status))
+
+
+def last_word(pod: Pod, parts: PodParts, status: ContainerStatus) -> str:
+    """The termination message of a container that has ended."""
+    return termination_message(parts.log_directory(pod) / status.name, container_named(pod, status.name), status)
+
+
+async def run_lifecycle_hook(pod: Pod, parts: PodParts, do: RunHook, pod_ip: str) -> HookEnded:
+    spec = container_named(pod, do.container)
+    handler = handler_of(spec.lifecycle, do.hook)
+    assert handler is not None, "only hooks of the spec are run"
+    target = ProbeTarget(pod, spec, do.attempt, do.container_id, pod_ip)
+    return HookEnded(do.container, do.attempt, do.hook, await run_hook(handler, target, parts.runtime))
 
 
 async def remove_container(pod: Pod, parts: PodParts, do: RemoveContainer) -> None:
     """The log of the attempt stays for `logs --previous`; the one before it goes."""
     await parts.runtime.remove_container(do.container_id)
     folder = parts.log_directory(pod) / do.container
-    for path in folder.glob(f"{do.attempt - 1}.log*"):
+    for path in (*folder.glob(f"{do.attempt - 1}.log*"), message_file(folder, do.attempt)):
         path.unlink(missing_ok=True)
 
 
@@ -150,7 +187,3 @@ async def remove_volumes(pod: Pod, parts: PodParts, do: RemoveVolumes) -> Volume
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(parts.log_directory(pod))
     return VolumesRemoved()
-
-
-def _spec(pod: Pod, name: str) -> Container:
-    return next(c for c in (*pod.spec.containers, *(pod.spec.init_containers or ())) if c.name == name)

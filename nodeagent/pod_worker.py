@@ -10,11 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from nodeagent import pod_steps as steps
 from nodeagent.pod_events import (
+    Adopted,
     CreateFailed,
     Event,
+    HookEnded,
     ImageFailed,
     SandboxFailed,
     StartFailed,
@@ -33,6 +36,7 @@ from nodeagent.pod_instructions import (
     RemoveSandbox,
     RemoveVolumes,
     ReportStatus,
+    RunHook,
     RunSandbox,
     SetTimer,
     StartContainer,
@@ -43,6 +47,7 @@ from nodeagent.pod_instructions import (
 )
 from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts, ProbeTarget
+from nodeagent.runtime.interface import ContainerState, ContainerStatus, SandboxStatus
 from orch.errors import OrchError
 
 log = structlog.get_logger(__name__)
@@ -75,6 +80,17 @@ class PodWorker:
 
     def post(self, event: Event) -> None:
         self._inbox.put_nowait(event)
+
+    def adopt(self, sandbox: SandboxStatus | None, containers: tuple[ContainerStatus, ...]) -> None:
+        """What the runtime holds of the pod: before anything else is posted."""
+        pod, known = self.machine.pod, self.machine.container
+        ended = [c for c in containers if c.state is ContainerState.EXITED and known(c.name) is not None]
+        messages = {status.id: steps.last_word(pod, self._parts, status) for status in ended}
+        self.post(Adopted(sandbox, containers, messages))
+
+    def container_exited(self, status: ContainerStatus) -> None:
+        if self.machine.container(status.name) is not None:
+            self.post(steps.exited(self.machine.pod, self._parts, status))
 
     async def run(self) -> None:
         """Until nothing of the pod is left; steps still in flight then (a pull that nobody waits for) are cancelled."""
@@ -115,11 +131,7 @@ class PodWorker:
     async def _step(self, instruction: Instruction) -> None:
         self._log.debug("step", instruction=type(instruction).__name__)
         try:
-            if isinstance(instruction, CreateContainer):
-                pod, pod_ip = self.machine.pod, self.machine.pod_ip
-                outcome: Event | None = await steps.create_container(pod, self._parts, instruction, pod_ip)
-            else:
-                outcome = await STEPS[type(instruction)](self.machine.pod, self._parts, instruction)
+            outcome = await self._outcome(instruction)
         except OrchError as error:
             self._log.warning("step_failed", instruction=instruction, error=str(error))
             outcome = failure(instruction, str(error))
@@ -128,6 +140,16 @@ class PodWorker:
             outcome = failure(instruction, f"{type(error).__name__}: {error}")
         if outcome is not None:
             self.post(outcome)
+
+    async def _outcome(self, instruction: Instruction) -> Event | None:
+        pod, pod_ip = self.machine.pod, self.machine.pod_ip
+        match instruction:
+            case CreateContainer():
+                return await steps.create_container(pod, self._parts, instruction, pod_ip)
+            case RunHook():
+                return await steps.run_lifecycle_hook(pod, self._parts, instruction, pod_ip)
+            case _:
+                return await STEPS[type(instruction)](pod, self._parts, instruction)
 
     def _set_timer(self, instruction: SetTimer) -> None:
         running = self._timers.pop(instruction.timer, None)
@@ -140,9 +162,10 @@ class PodWorker:
     def _start_probes(self, instruction: StartProbes) -> None:
         container = self.machine.container(instruction.container)
         assert container is not None, "probes are started for containers of the pod"
-        target = ProbeTarget(
-            self.machine.pod, container.spec, instruction.attempt, instruction.container_id, self.machine.pod_ip
-        )
+        spec = container.spec
+        if instruction.readiness_only:
+            spec = replace(spec, liveness_probe=None, startup_probe=None)
+        target = ProbeTarget(self.machine.pod, spec, instruction.attempt, instruction.container_id, self.machine.pod_ip)
         self._parts.probes.start(target, self.post)
 
 
@@ -159,6 +182,8 @@ def failure(instruction: Instruction, message: str) -> Event | None:
             return CreateFailed(instruction.container, instruction.attempt, "CreateContainerError", message)
         case StartContainer():
             return StartFailed(instruction.container, instruction.attempt, message)
+        case RunHook():
+            return HookEnded(instruction.container, instruction.attempt, instruction.hook, message)
         case StopContainer():
             return StopFailed(instruction.container, instruction.attempt, message)
         case StopSandbox() | RemoveSandbox() | RemoveVolumes():

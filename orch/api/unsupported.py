@@ -57,9 +57,6 @@ def _below(prefix: str, rows: Sequence[Unsupported]) -> tuple[Unsupported, ...]:
 
 _CONTAINER = (
     _block("env.valueFrom.fileKeyRef"),
-    _block("lifecycle.postStart"),
-    _block("lifecycle.preStop"),
-    _block("lifecycle.stopSignal"),
     _block("ports.hostPort", honoured=lambda spec, port: bool(spec.host_network)),
     _warn("resizePolicy"),
     _block("resources.claims"),
@@ -68,9 +65,6 @@ _CONTAINER = (
     _block("securityContext.appArmorProfile.type", "Unconfined"),
     _block("securityContext.seLinuxOptions"),
     _warn("securityContext.windowsOptions"),
-    _warn("stdinOnce"),
-    _warn("terminationMessagePath", "/dev/termination-log"),
-    _warn("terminationMessagePolicy", "File"),
     _block("volumeDevices"),
     _block("volumeMounts.recursiveReadOnly", "Disabled", "IfPossible"),
 )
@@ -80,6 +74,7 @@ _VOLUMES_THAT_WORK = frozenset({"name", "configMap", "downwardAPI", "emptyDir", 
 _POD_SPEC = (
     *_below("containers", _CONTAINER),
     *_below("initContainers", _CONTAINER),
+    *_below("ephemeralContainers", _CONTAINER),
     *(_block(f"volumes.{source}") for source in fields_of(Volume) if source not in _VOLUMES_THAT_WORK),
     _block("volumes.emptyDir.medium", "Memory"),
     _warn("volumes.emptyDir.sizeLimit", honoured=lambda spec, volume: volume.medium == "Memory"),
@@ -87,12 +82,9 @@ _POD_SPEC = (
     _block("volumes.projected.sources.podCertificate"),
     _warn("affinity.podAffinity"),
     _warn("affinity.podAntiAffinity"),
-    _block("ephemeralContainers"),
     _block("hostUsers", True),
     _block("os.name", "linux"),
-    _warn("overhead"),
     _warn("preemptionPolicy", "PreemptLowerPriority"),
-    _warn("priorityClassName"),
     _block("resourceClaims"),
     _block("resources"),
     _block("runtimeClassName"),
@@ -127,6 +119,10 @@ UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = {
         ),
     ),
     "Node": (_warn("spec.configSource"),),
+    "Ingress": (_warn("spec"),),
+    "NetworkPolicy": (_warn("spec"),),
+    "PersistentVolume": (_warn("spec"),),
+    "PersistentVolumeClaim": (_warn("spec"),),
 }  # fmt: skip
 """Kind -> the fields of its objects that nothing acts on."""
 

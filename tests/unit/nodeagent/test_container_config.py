@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from nodeagent.container_config import NodeFacts, container_config, sandbox_config, security
 from nodeagent.environment import ConfigError
 from nodeagent.runtime.interface import ContainerConfig, Image, ImageConfig
-from orch.api.pod.container import Container, EnvVar, Lifecycle, LifecycleHandler, SleepAction
+from orch.api.pod.container import Container, EnvVar, VolumeDevice
 from orch.api.pod.security import Capabilities, PodSecurityContext, SeccompProfile, SecurityContext, Sysctl
 from orch.api.pod.status import PodStatus
 from orch.api.shared import ResourceRequirements
@@ -141,6 +141,6 @@ class TestSecurity:
 
 
 def test_a_field_that_would_be_ignored_is_refused_by_name() -> None:
-    hook = Lifecycle(pre_stop=LifecycleHandler(sleep=SleepAction(seconds=1)))
-    with pytest.raises(ConfigError, match=r"spec.containers\[0\].lifecycle.preStop"):
-        config_of(a_container(lifecycle=hook))
+    device = VolumeDevice(name="disk", device_path="/dev/xvda")
+    with pytest.raises(ConfigError, match=r"spec.containers\[0\].volumeDevices"):
+        config_of(a_container(volume_devices=(device,)))
