@@ -114,9 +114,11 @@ class RuntimeLab:
 
     def log(self, sandbox: SandboxConfig, container: str = "main", attempt: int = 0) -> str:
         """What the container printed, without the CRI prefix and the last newline; parts of lines put together."""
-        text = Path(sandbox.log_directory, container, f"{attempt}.log").read_text()
-        entries = [line.split(" ", 3)[2:] for line in text.splitlines()]
+        entries = [line.split(" ", 3)[2:] for line in self.raw_log(sandbox, container, attempt).splitlines()]
         return "".join(said if tag == "P" else f"{said}\n" for tag, said in entries).removesuffix("\n")
+
+    def raw_log(self, sandbox: SandboxConfig, container: str = "main", attempt: int = 0) -> str:
+        return Path(sandbox.log_directory, container, f"{attempt}.log").read_text()
 
     def cgroup_file(self, sandbox: SandboxConfig, file: str, container_id: str = "") -> str:
         """A file of the pod's or a container's cgroup, on whichever hierarchy has it."""

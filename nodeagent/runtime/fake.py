@@ -91,6 +91,7 @@ class FakeRuntime:
         self._sandboxes: dict[str, tuple[SandboxConfig, SandboxStatus]] = {}
         self._containers: dict[str, _Container] = {}
         self._exits: asyncio.Queue[ContainerExited] = asyncio.Queue()
+        self._connections: list[FakePort] = []
         self._addresses = 0
         self.calls: list[tuple[str, str]] = []
         """(verb, pod uid or container id) of every verb that changes something."""
@@ -111,6 +112,11 @@ class FakeRuntime:
     def end(self, container_id: str, exit_code: int) -> None:
         """The container's process ends by itself."""
         self._end(self._existing(container_id), exit_code)
+
+    def reset_ports(self) -> None:
+        """All connections to pods break."""
+        for connection in self._connections:
+            connection.reset()
 
     def reboot(self) -> None:
         """The machine starts anew: nothing of before is there."""
@@ -294,7 +300,12 @@ class FakeRuntime:
             raise NoSuchContainer(f"pod {pod_uid} has no sandbox")
         if not any(_runs(c) and port in c.program.ports for c in self._of_pod(pod_uid)):
             raise PortRefused(f"nothing in pod {pod_uid} takes connections on port {port}")
-        yield FakePort()
+        connection = FakePort()
+        self._connections.append(connection)
+        try:
+            yield connection
+        finally:
+            self._connections.remove(connection)
 
     async def exits(self) -> AsyncIterator[ContainerExited]:
         while True:

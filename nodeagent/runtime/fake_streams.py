@@ -86,19 +86,26 @@ class FakeAttach:
         return self.exit_code[0]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class FakePort:
     """Implements PortConnection: a server that gives back what it gets, until its client ends."""
 
-    _echo: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+    _echo: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
+    """None: it was reset."""
     _writable: bool = True
 
+    def reset(self) -> None:
+        self._writable = False
+        self._echo.put_nowait(None)
+
     async def read(self) -> bytes:
-        return await self._echo.get()
+        if (data := await self._echo.get()) is None:
+            raise RuntimeFault("the connection was reset")
+        return data
 
     async def write(self, data: bytes) -> None:
         if not self._writable:
-            raise RuntimeFault("written after the end of the direction")
+            raise RuntimeFault("the direction to the pod is over")
         if data:
             await self._echo.put(data)
 

@@ -6,6 +6,7 @@ so that everything else is the event loop's.
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -70,9 +71,9 @@ async def _dial(network: str, port: int) -> socket.socket:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await asyncio.get_running_loop().sock_connect(connection, (address, port))
             return connection
-        except OSError as error:  # TimeoutError is one
+        except OSError as error:  # TimeoutError is one, without a number
             connection.close()
-            failures.append(f"{address}: {error.strerror or f'no answer within {CONNECT_TIMEOUT_S} s'}")
+            failures.append(f"{address}: {os.strerror(error.errno or errno.ETIMEDOUT)}")
         except BaseException:
             connection.close()
             raise

@@ -1,4 +1,4 @@
-"""exec and logs through the node session: API side, one-time token, agent, fake runtime."""
+"""exec, attach, port-forward and logs through the node session: API side, one-time token, agent, fake runtime."""
 
 import asyncio
 import json
@@ -9,22 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.apiserver.streams import Channel, ExecRequest, Frame, LogRequest
+from controlplane.apiserver.streams import AttachRequest, Channel, ExecRequest, Frame, LogRequest, PortForwardRequest
 from nodeagent.runtime.fake import Program
 from orch.api.kinds import PODS
 from orch.api.meta import ObjectMeta
 from orch.api.pod.container import Container
 from orch.api.pod.spec import Pod, PodSpec
-from orch.errors import BadRequest, NotFound, ServiceUnavailable
+from orch.errors import BadRequest, InternalError, NotFound, ServiceUnavailable
 from tests.node_session import ControlPlane, FakeNode, control_plane, phase_is, pod_on, running, until
 
 
 @asynccontextmanager
-async def pod_running(folder: Path) -> AsyncIterator[tuple[ControlPlane, Pod, FakeNode]]:
-    node = FakeNode("node-1", folder, program=lambda config: Program(says=("one", "two", "three")))
+async def pod_running(folder: Path, *, stdin: bool = False) -> AsyncIterator[tuple[ControlPlane, Pod, FakeNode]]:
+    program = Program(says=("one", "two", "three"), ports=(80,))
+    node = FakeNode("node-1", folder, program=lambda config: program)
     pod = Pod(
         metadata=ObjectMeta(name="web", namespace="default"),
-        spec=PodSpec(containers=(Container(name="app", image="web:1"),)),
+        spec=PodSpec(containers=(Container(name="app", image="web:1", stdin=stdin or None),)),
     )
     async with control_plane() as plane, running(node.agent_of(plane)):
         created = await pod_on("node-1", plane.client, pod)
@@ -118,3 +119,77 @@ async def test_followed_logs_bring_new_lines_and_end_with_the_container(tmp_path
             node.runtime.end(f"{pod.metadata.uid}-app-0", exit_code=0)
             assert await asyncio.wait_for(anext(chunks, None), 5) is None
     assert received == b"four\n"
+
+
+def an_attach(pod: Pod) -> AttachRequest:
+    meta = pod.metadata
+    return AttachRequest(meta.uid, meta.namespace, meta.name, "app", True, True, True, False)
+
+
+def a_port(pod: Pod, port: int) -> PortForwardRequest:
+    return PortForwardRequest(pod.metadata.uid, pod.metadata.namespace, pod.metadata.name, port)
+
+
+async def test_exec_of_a_command_that_is_not_there_is_told_as_kubelet_does(tmp_path: Path) -> None:
+    async with pod_running(tmp_path) as (plane, pod, _):
+        [end] = await exec_frames(plane, an_exec(pod, "missing"))
+    status = json.loads(end.data)
+    assert (end.channel, status["status"], status["reason"]) == (Channel.ERROR, "Failure", "InternalError")
+    assert status["message"].startswith("Internal error occurred: error executing command in container: ")
+    assert 'exec: "missing": executable file not found in $PATH' in status["message"]
+
+
+async def test_attach_passes_both_directions_and_ends_with_the_container(tmp_path: Path) -> None:
+    async with (
+        pod_running(tmp_path, stdin=True) as (plane, pod, node),
+        plane.nodeplane.streams.attach("node-1", an_attach(pod)) as stream,
+    ):
+        frames = aiter(stream)
+        await stream.send(Frame(Channel.STDIN, b"typed"))
+        assert await asyncio.wait_for(anext(frames), 5) == Frame(Channel.STDOUT, b"typed")
+        node.runtime.end(f"{pod.metadata.uid}-app-0", exit_code=3)
+        end = await asyncio.wait_for(anext(frames), 5)
+    assert end.channel is Channel.ERROR
+    assert json.loads(end.data)["status"] == "Success"
+
+
+async def test_leaving_an_attach_leaves_the_container(tmp_path: Path) -> None:
+    async with pod_running(tmp_path, stdin=True) as (plane, pod, node):
+        for text in (b"one", b"two"):
+            async with plane.nodeplane.streams.attach("node-1", an_attach(pod)) as stream:
+                await stream.send(Frame(Channel.STDIN, text))
+                assert (await asyncio.wait_for(anext(aiter(stream)), 5)).data == text
+        assert node.runtime.running(pod.metadata.uid) == ["app"]
+
+
+async def test_a_forwarded_port_half_closes(tmp_path: Path) -> None:
+    async with (
+        pod_running(tmp_path) as (plane, pod, _),
+        plane.nodeplane.streams.port_forward("node-1", a_port(pod, 80)) as stream,
+    ):
+        await stream.write(b"ping")
+        assert await asyncio.wait_for(stream.read(), 5) == b"ping"
+        await stream.end()
+        assert await asyncio.wait_for(stream.read(), 5) == b""
+
+
+async def test_a_forwarded_port_that_the_pod_resets_is_no_end(tmp_path: Path) -> None:
+    async with (
+        pod_running(tmp_path) as (plane, pod, node),
+        plane.nodeplane.streams.port_forward("node-1", a_port(pod, 80)) as stream,
+    ):
+        await stream.write(b"ping")
+        assert await asyncio.wait_for(stream.read(), 5) == b"ping"
+        node.runtime.reset_ports()
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(stream.read(), 5)
+
+
+async def test_a_port_without_a_listener_is_refused_by_name(tmp_path: Path) -> None:
+    async with pod_running(tmp_path) as (plane, pod, _):
+        with pytest.raises(InternalError, match=f"forwarding port 81 to pod {pod.metadata.uid}.*81"):
+            async with plane.nodeplane.streams.port_forward("node-1", a_port(pod, 81)):
+                pass
+        with pytest.raises(NotFound):
+            async with plane.nodeplane.streams.port_forward("node-1", replace(a_port(pod, 80), pod_uid="other")):
+                pass
