@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from controlplane.controllers.deployment.reconcile import deployment_controller
+from controlplane.controllers.disruption import disruption_controller
 from controlplane.controllers.endpoints import endpoints_controller
 from controlplane.controllers.endpointslice import endpointslice_controller
 from controlplane.controllers.garbage_collector import OwnerGraph, garbage_collector
@@ -58,6 +59,7 @@ class ControllerManager:
             replicaset_controller(informers),
             endpointslice_controller(informers),
             endpoints_controller(informers),
+            disruption_controller(informers),
             node_lifecycle_controller(informers, self._clock.now()),
             pod_garbage_controller(informers),
             service_account_controller(informers),

@@ -1,12 +1,12 @@
 """Deployment (apps/v1)."""
 
-import re
 from collections.abc import Sequence
 from typing import Annotated
 
 from orch.api.base import ApiStruct, Int32, Int64, IntOrString, Time, always, merge_list, retain_keys
 from orch.api.causes import Causes
 from orch.api.change import change, fill, fill_zero
+from orch.api.int_or_percent import at_most_100_percent, count_or_percent_rules, is_zero
 from orch.api.meta import LabelSelector, Object, ObjectMeta
 from orch.api.metadata import metadata_rules, metadata_update_rules
 from orch.api.pod.defaults import template_defaults
@@ -90,9 +90,6 @@ def _strategy_defaults(strategy: DeploymentStrategy) -> DeploymentStrategy:
     return change(strategy, rolling_update=rolling)
 
 
-_PERCENT = re.compile(r"[0-9]+%")
-
-
 def validate_deployment(deployment: Deployment) -> Sequence[Cause]:
     causes = Causes()
     metadata_rules(causes, deployment.metadata)
@@ -136,25 +133,8 @@ def _strategy_rules(causes: Causes, strategy: DeploymentStrategy) -> None:
 
 def _rolling_rules(causes: Causes, path: str, rolling: RollingUpdateDeployment) -> None:
     surge, unavailable = rolling.max_surge or 0, rolling.max_unavailable or 0
-    _count_or_percent_rules(causes, f"{path}.maxUnavailable", unavailable)
-    _count_or_percent_rules(causes, f"{path}.maxSurge", surge)
-    if _is_zero(surge) and _is_zero(unavailable):
+    count_or_percent_rules(causes, f"{path}.maxUnavailable", unavailable)
+    count_or_percent_rules(causes, f"{path}.maxSurge", surge)
+    if is_zero(surge) and is_zero(unavailable):
         causes.invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
-    if isinstance(unavailable, str) and _PERCENT.fullmatch(unavailable) and int(unavailable[:-1]) > 100:
-        causes.invalid(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%")
-
-
-def _count_or_percent_rules(causes: Causes, path: str, value: IntOrString) -> None:
-    if isinstance(value, int):
-        causes.not_negative(path, value)
-    elif not _PERCENT.fullmatch(value):
-        causes.invalid(
-            path,
-            value,
-            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex "
-            "used for validation is '[0-9]+%')",
-        )
-
-
-def _is_zero(value: IntOrString) -> bool:
-    return value in (0, "0%")
+    at_most_100_percent(causes, f"{path}.maxUnavailable", unavailable)

@@ -10,7 +10,7 @@ from orch.api.meta import LabelSelector, Object, ObjectMeta
 from orch.api.metadata import metadata_rules, metadata_update_rules, selector_rules
 from orch.api.pod.defaults import template_defaults
 from orch.api.pod.spec import PodTemplateSpec
-from orch.api.pod.validation import template_rules
+from orch.api.pod.validation import running_template_rules
 from orch.api.selectors import from_label_selector
 from orch.errors import BadRequest, Cause
 
@@ -53,11 +53,14 @@ def replicaset_defaults(replicaset: ReplicaSet) -> ReplicaSet:
     return change(replicaset, spec=change(spec, template=template_defaults(spec.template)))
 
 
+UNSELECTED = "`selector` does not match template `labels`"
+
+
 def validate_replicaset(replicaset: ReplicaSet) -> Sequence[Cause]:
     causes = Causes()
     metadata_rules(causes, replicaset.metadata)
     spec = replicaset.spec
-    template_owner_rules(causes, spec.selector, spec.template)
+    template_owner_rules(causes, spec.selector, spec.template, "ReplicaSet")
     causes.not_negative("spec.replicas", spec.replicas)
     causes.not_negative("spec.minReadySeconds", spec.min_ready_seconds)
     return causes.found
@@ -70,19 +73,21 @@ def validate_replicaset_update(new: ReplicaSet, old: ReplicaSet) -> Sequence[Cau
     return causes.found
 
 
-def template_owner_rules(causes: Causes, selector: LabelSelector, template: PodTemplateSpec) -> None:
+def template_owner_rules(
+    causes: Causes, selector: LabelSelector, template: PodTemplateSpec, owner: str = "Deployment"
+) -> None:
     """Selector and template of a kind that keeps pods: the selector must select what the template makes."""
-    template_rules(causes, "spec.template", template)
+    running_template_rules(causes, "spec.template", template, owner)
     selector_rules(causes, "spec.selector", selector)
     if not selector.match_labels and not selector.match_expressions:
-        causes.invalid("spec.selector", selector, "empty selector is invalid for deployment")
+        causes.invalid("spec.selector", selector, f"empty selector is invalid for {owner.lower()}")
         return
     labels = template.metadata.labels or {}
-    if not _selects(selector, labels):
-        causes.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
+    if not selects(selector, labels):
+        causes.invalid("spec.template.metadata.labels", labels, UNSELECTED)
 
 
-def _selects(selector: LabelSelector, labels: dict[str, str]) -> bool:
+def selects(selector: LabelSelector, labels: dict[str, str]) -> bool:
     try:
         return from_label_selector(selector).matches(labels)
     except BadRequest:  # the operator does not exist, which selector_rules has reported

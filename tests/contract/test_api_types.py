@@ -14,6 +14,7 @@ import pytest
 from kubernetes import client
 
 from orch.api.authentication import TokenRequest
+from orch.api.autoscaler import HorizontalPodAutoscaler as AutoscalerV2
 from orch.api.base import ApiStruct
 from orch.api.event import Event as CoreEvent
 from orch.api.events import Event
@@ -25,6 +26,7 @@ from orch.api.subresources import Binding, Eviction, Scale
 MODELS: dict[type[ApiStruct], Any] = {
     CoreEvent: client.CoreV1Event,
     Event: client.EventsV1Event,
+    AutoscalerV2: client.V2HorizontalPodAutoscaler,
     TokenRequest: client.AuthenticationV1TokenRequest,
 }
 """Those that are not named as our struct with a V1 before."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from orch.api.codec import UntypedCodec, UntypedObject
 from orch.api.kind import Kind, KindTable
-from orch.api.kinds.apps import DEPLOYMENTS, REPLICASETS
+from orch.api.kinds.apps import CONTROLLERREVISIONS, DAEMONSETS, DEPLOYMENTS, REPLICASETS, STATEFULSETS
 from orch.api.kinds.authentication import SELFSUBJECTREVIEWS, TOKENREVIEWS
 from orch.api.kinds.authorization import (
     LOCALSUBJECTACCESSREVIEWS,
@@ -15,6 +15,8 @@ from orch.api.kinds.authorization import (
     SELFSUBJECTRULESREVIEWS,
     SUBJECTACCESSREVIEWS,
 )
+from orch.api.kinds.autoscaling import HORIZONTALPODAUTOSCALERS, HORIZONTALPODAUTOSCALERS_V1
+from orch.api.kinds.batch import CRONJOBS, JOBS
 from orch.api.kinds.coordination import LEASES
 from orch.api.kinds.core import (
     CONFIGMAPS,
@@ -28,10 +30,12 @@ from orch.api.kinds.core import (
     SERVICES,
 )
 from orch.api.kinds.core_resources import LIMITRANGES, PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, RESOURCEQUOTAS
+from orch.api.kinds.core_workloads import PODTEMPLATES, REPLICATIONCONTROLLERS
 from orch.api.kinds.discovery import ENDPOINTSLICES
 from orch.api.kinds.events import EVENTS_V1
 from orch.api.kinds.networking import INGRESSCLASSES, INGRESSES, NETWORKPOLICIES
 from orch.api.kinds.node import RUNTIMECLASSES
+from orch.api.kinds.policy import PODDISRUPTIONBUDGETS
 from orch.api.kinds.scheduling import PRIORITYCLASSES
 from orch.api.kinds.storage import STORAGECLASSES
 from orch.api.metadata import object_validator, validate_metadata_update
@@ -40,7 +44,8 @@ ALL_KINDS: tuple[Kind[Any], ...] = (
     PODS, NODES, NAMESPACES, CONFIGMAPS, SECRETS, SERVICEACCOUNTS, SERVICES, ENDPOINTS, ENDPOINTSLICES, EVENTS, LEASES,
     PERSISTENTVOLUMES, PERSISTENTVOLUMECLAIMS, RESOURCEQUOTAS, LIMITRANGES, INGRESSES, INGRESSCLASSES, NETWORKPOLICIES,
     STORAGECLASSES, RUNTIMECLASSES, PRIORITYCLASSES,
-    REPLICASETS, DEPLOYMENTS, EVENTS_V1,
+    REPLICASETS, DEPLOYMENTS, EVENTS_V1, PODTEMPLATES, REPLICATIONCONTROLLERS, STATEFULSETS, DAEMONSETS,
+    CONTROLLERREVISIONS, JOBS, CRONJOBS, HORIZONTALPODAUTOSCALERS, HORIZONTALPODAUTOSCALERS_V1, PODDISRUPTIONBUDGETS,
 )  # fmt: skip
 
 REVIEW_KINDS: tuple[Kind[Any], ...] = (
@@ -82,13 +87,19 @@ def untyped_kind(
 __all__ = [
     "ALL_KINDS",
     "CONFIGMAPS",
+    "CONTROLLERREVISIONS",
+    "CRONJOBS",
+    "DAEMONSETS",
     "DEPLOYMENTS",
     "ENDPOINTS",
     "ENDPOINTSLICES",
     "EVENTS",
     "EVENTS_V1",
+    "HORIZONTALPODAUTOSCALERS",
+    "HORIZONTALPODAUTOSCALERS_V1",
     "INGRESSCLASSES",
     "INGRESSES",
+    "JOBS",
     "LEASES",
     "LIMITRANGES",
     "LOCALSUBJECTACCESSREVIEWS",
@@ -97,9 +108,12 @@ __all__ = [
     "NODES",
     "PERSISTENTVOLUMECLAIMS",
     "PERSISTENTVOLUMES",
+    "PODDISRUPTIONBUDGETS",
     "PODS",
+    "PODTEMPLATES",
     "PRIORITYCLASSES",
     "REPLICASETS",
+    "REPLICATIONCONTROLLERS",
     "RESOURCEQUOTAS",
     "REVIEW_KINDS",
     "RUNTIMECLASSES",
@@ -109,6 +123,7 @@ __all__ = [
     "SELFSUBJECTRULESREVIEWS",
     "SERVICEACCOUNTS",
     "SERVICES",
+    "STATEFULSETS",
     "STORAGECLASSES",
     "SUBJECTACCESSREVIEWS",
     "TOKENREVIEWS",

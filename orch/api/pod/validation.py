@@ -32,16 +32,21 @@ def validate_pod(pod: Pod) -> Sequence[Cause]:
 
 
 def template_rules(causes: Causes, path: str, template: PodTemplateSpec) -> None:
-    """A template of pods that a controller keeps running."""
+    """What is true of every template."""
     label_rules(causes, f"{path}.metadata.labels", template.metadata.labels)
     annotation_rules(causes, f"{path}.metadata.annotations", template.metadata.annotations)
     spec_rules(causes, f"{path}.spec", template.spec)
     if template.spec.ephemeral_containers:
         causes.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
+
+
+def running_template_rules(causes: Causes, path: str, template: PodTemplateSpec, owner: str) -> None:
+    """A template of pods that a controller, a kind named `owner`, keeps running."""
+    template_rules(causes, path, template)
     if template.spec.restart_policy in ("Never", "OnFailure"):
         causes.not_supported(f"{path}.spec.restartPolicy", template.spec.restart_policy, ("Always",))
     if template.spec.active_deadline_seconds is not None:
-        causes.forbidden(f"{path}.spec.activeDeadlineSeconds", "activeDeadlineSeconds in ReplicaSet is not Supported")
+        causes.forbidden(f"{path}.spec.activeDeadlineSeconds", f"activeDeadlineSeconds in {owner} is not Supported")
 
 
 def spec_rules(causes: Causes, path: str, spec: PodSpec) -> None:

@@ -16,7 +16,7 @@ def test_a_kind_is_complete(kind: Kind[Any]) -> None:
     assert all(isinstance(getter(defaulted), str) for getter in kind.fields.values())
     stored = kind.to_stored(defaulted)
     assert ("metadata.namespace" in [cause.field for cause in kind.stored.validate(stored)]) is kind.namespaced
-    assert kind.validate_update(defaulted, defaulted) == []
+    assert not kind.validate_update(defaulted, defaulted)
 
 
 def test_names_are_unique() -> None:
