@@ -12,6 +12,7 @@ from controlplane.controllers.namespace import content_watch, namespace_controll
 from controlplane.controllers.node_lifecycle import node_lifecycle_controller
 from controlplane.controllers.pod_garbage import pod_garbage_controller
 from controlplane.controllers.replicaset import replicaset_controller
+from controlplane.controllers.resource_quota import resource_quota_controller, usage_watch
 from controlplane.controllers.root_ca import root_ca_controller
 from controlplane.controllers.runner import Controller, Runner
 from controlplane.controllers.service_account import service_account_controller
@@ -37,7 +38,8 @@ class ControllerManager:
         self._graph = OwnerGraph(self._informers, kinds)
         self._collector = self._runner(garbage_collector(self._graph, kinds))
         self._namespaces = self._runner(namespace_controller(self._informers, kinds))
-        self._runners = (self._collector, self._namespaces, *map(self._runner, self._others()))
+        self._quotas = self._runner(resource_quota_controller(self._informers, kinds))
+        self._runners = (self._collector, self._namespaces, self._quotas, *map(self._runner, self._others()))
         self._tasks = asyncio.TaskGroup()
 
     async def run(self) -> None:
@@ -79,6 +81,7 @@ class ControllerManager:
         self._collector.add_watch(self._graph.watch(kind))
         if kind.namespaced:
             self._namespaces.add_watch(content_watch(self._informers, kind))
+            self._quotas.add_watch(usage_watch(self._informers, kind))
         self._start(self._informers.of(kind))
 
 

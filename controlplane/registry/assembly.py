@@ -4,22 +4,37 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from controlplane.apiserver.admission.default_classes import DefaultClasses
+from controlplane.apiserver.admission.limit_ranger import LimitRanger
 from controlplane.apiserver.admission.namespaces import NamespaceLifecycle
 from controlplane.apiserver.admission.plugin import Admission
-from controlplane.apiserver.admission.pods import PodDefaults
+from controlplane.apiserver.admission.priority import PriorityAdmission
+from controlplane.apiserver.admission.runtime_class import RuntimeClassAdmission
 from controlplane.apiserver.admission.service_accounts import ServiceAccountAdmission
+from controlplane.apiserver.admission.tolerations import DefaultTolerations
 from controlplane.apiserver.admission.unsupported import UnsupportedFields
 from controlplane.apiserver.authz import SystemAuthorizer
 from controlplane.apiserver.chain import Chain
 from controlplane.apiserver.reviews.reviews import Reviews
 from controlplane.registry.allocator import cluster_ip_pool, node_port_pool
-from controlplane.registry.bootstrap import create_system_namespaces, create_system_services
+from controlplane.registry.bootstrap import (
+    create_system_namespaces,
+    create_system_priority_classes,
+    create_system_services,
+)
 from controlplane.registry.listing import Lister
 from controlplane.registry.namespace import NamespaceStrategy
 from controlplane.registry.pod import PodStrategy
 from controlplane.registry.registry import Registry
+from controlplane.registry.quota import Quotas
 from controlplane.registry.service import ServiceStrategy
-from controlplane.registry.strategy import ExpiringStrategy, GenerationalStrategy, KeepsStatusStrategy, Strategies
+from controlplane.registry.strategy import (
+    ExpiringStrategy,
+    GenerationalStrategy,
+    KeepsStatusStrategy,
+    Strategies,
+    UncountedStrategy,
+)
 from controlplane.store.backend import Backend
 from controlplane.store.cache import WatchCache
 from controlplane.store.leases import SharedLeases
@@ -29,7 +44,20 @@ from controlplane.tokens.authenticator import TokenAuthenticator
 from controlplane.tokens.issuer import TokenIssuer
 from controlplane.tokens.signer import TokenSigner
 from orch.api.kind import KindTable
-from orch.api.kinds import ENDPOINTSLICES, EVENTS, NAMESPACES, NODES, PODS, SERVICES
+from orch.api.kinds import (
+    ENDPOINTSLICES,
+    EVENTS,
+    INGRESSCLASSES,
+    NAMESPACES,
+    NETWORKPOLICIES,
+    NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODS,
+    PRIORITYCLASSES,
+    RESOURCEQUOTAS,
+    SERVICES,
+)
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
 
@@ -79,6 +107,7 @@ def build_api(
     backend: Backend, kinds: KindTable, clock: Clock, ids: Ids, settings: RegistrySettings, signer: TokenSigner
 ) -> ApiParts:
     """`signer` makes the tokens of ServiceAccounts and knows them again."""
+            await create_system_priority_classes(self.api)
     object_format = ObjectFormat(Transformers(settings.transformers))
     cache = WatchCache(backend, kinds, object_format, clock)
     namespaces = NamespaceLifecycle(cache)
@@ -98,7 +127,12 @@ def build_api(
         namespaces,
         UnsupportedFields(),
         ServiceAccountAdmission(cache, ids),
-        PodDefaults(settings.failing_node_toleration_s),
+        quotas=Quotas(cache, clock),
+        LimitRanger(cache),
+        PriorityAdmission(cache),
+        DefaultTolerations(settings.failing_node_toleration_s),
+        RuntimeClassAdmission(cache),
+        DefaultClasses(cache),
     )
     api = Chain(
         registry=registry,
@@ -110,7 +144,7 @@ def build_api(
         tokens=TokenIssuer(cache, signer, clock, ids),
         clock=clock,
     )
-    return ApiParts(api, cache, authenticator, settings)
+    return ApiParts(api, cache, authenticator, usage, settings)
 
 
 def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Strategies:
@@ -135,3 +169,9 @@ def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Stra
 def _node_of_pod(cache: WatchCache, namespace: str, name: str) -> str:
     stored = cache.get(PODS, namespace, name)
     return (stored.obj.spec.node_name or "") if stored else ""
+        GenerationalStrategy(INGRESSCLASSES),
+        GenerationalStrategy(NETWORKPOLICIES),
+        GenerationalStrategy(PRIORITYCLASSES),
+        UncountedStrategy(PERSISTENTVOLUMES),
+        UncountedStrategy(PERSISTENTVOLUMECLAIMS),
+        UncountedStrategy(RESOURCEQUOTAS),

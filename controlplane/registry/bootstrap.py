@@ -1,5 +1,6 @@
-"""What a cluster holds before anybody asks: system namespaces and Services. Made again at every start, if missing.
+"""What a cluster holds before anybody asks: system namespaces, priority classes and Services.
 
+What is missing is made again at every start.
 The Services come before any client's, so that nobody else gets their addresses: the API at the service range's first
 address, the cluster's DNS at its tenth, as kubeadm places them. The DNS Service has no endpoints, since every node
 answers at that address itself.
@@ -11,9 +12,10 @@ import structlog
 
 from controlplane.registry.interface import Api, RequestContext, User, WriteOptions
 from orch.api.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
-from orch.api.kinds import ENDPOINTSLICES, NAMESPACES, SERVICES
+from orch.api.kinds import ENDPOINTSLICES, NAMESPACES, PRIORITYCLASSES, SERVICES
 from orch.api.meta import ObjectMeta
 from orch.api.namespace import Namespace
+from orch.api.priorityclass import SYSTEM_CLASSES
 from orch.api.service import Service, ServicePort, ServiceSpec
 from orch.errors import AlreadyExists, Invalid
 
@@ -35,6 +37,14 @@ async def create_system_namespaces(api: Api) -> None:
         namespace = Namespace(metadata=ObjectMeta(name=name))
         try:
             await api.create(BOOTSTRAP_CONTEXT, NAMESPACES, "", namespace, WriteOptions())
+        except AlreadyExists:
+            continue
+
+
+async def create_system_priority_classes(api: Api) -> None:
+    for priority_class in SYSTEM_CLASSES:
+        try:
+            await api.create(BOOTSTRAP_CONTEXT, PRIORITYCLASSES, "", priority_class, WriteOptions())
         except AlreadyExists:
             continue
 

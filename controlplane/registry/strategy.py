@@ -92,6 +92,17 @@ class GenerationalStrategy(Strategy[T]):
         return True
 
 
+class UncountedStrategy(Strategy[T]):
+    """For kinds with a status that count no generations; what their defaults say of a new status holds."""
+
+    @property
+    def counts_generations(self) -> bool:
+        return False
+
+    def prepare_create(self, obj: T) -> T:
+        return self.kind.set_defaults(super().prepare_create(obj))
+
+
 class KeepsStatusStrategy(Strategy[T]):
     """For kinds whose creator reports their status at once (nodes), and that count no generations."""
 

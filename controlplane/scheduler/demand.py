@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orch.api.base import Quantity
 from orch.api.pod.container import Container
+from orch.api.pod.effective import effective, summed
 from orch.api.pod.spec import Pod
 from orch.api.quantity import milli, value
 
@@ -63,24 +64,11 @@ def amounts(quantities: Mapping[str, Quantity] | None) -> dict[str, int]:
 
 
 def pod_requests(pod: Pod) -> dict[str, int]:
-    """The effective request (Kubernetes: "Resource sharing within containers", component-helpers PodRequests).
-
-    Sidecars (init containers that restart always) run beside everything that starts after them; another init
-    container runs alone with the sidecars before it, so that the larger of the two phases counts.
-    """
-    running = _sum(_requests(container) for container in pod.spec.containers)
-    sidecars: dict[str, int] = {}
-    starting: dict[str, int] = {}
-    for container in pod.spec.init_containers or ():
-        if container.restart_policy == "Always":
-            sidecars = _sum((sidecars, _requests(container)))
-            starting = _largest(starting, sidecars)
-        else:
-            starting = _largest(starting, _sum((sidecars, _requests(container))))
-    effective = _largest(starting, _sum((running, sidecars)))
+    """The effective request with the pod's overhead; what the pod as a whole requests goes before its containers'."""
+    asked = effective(pod.spec, _requests)
     if pod.spec.resources is not None:
-        effective |= amounts(pod.spec.resources.requests)
-    return _sum((effective, amounts(pod.spec.overhead)))
+        asked |= amounts(pod.spec.resources.requests)
+    return summed((asked, amounts(pod.spec.overhead)))
 
 
 def _requests(container: Container) -> dict[str, int]:
@@ -104,15 +92,3 @@ def _host_ports(pod: Pod) -> Iterable[HostPort]:
             number = port.host_port or (port.container_port if pod.spec.host_network else None)
             if number:
                 yield port.protocol or "TCP", number, port.host_ip or ANY_ADDRESS
-
-
-def _sum(parts: Iterable[Amounts]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for part in parts:
-        for name, amount in part.items():
-            total[name] = total.get(name, 0) + amount
-    return total
-
-
-def _largest(one: Amounts, other: Amounts) -> dict[str, int]:
-    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}

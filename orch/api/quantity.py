@@ -5,6 +5,7 @@ amounts beyond 2^63-1 are capped, as Kubernetes does.
 """
 
 import re
+from collections.abc import Mapping
 from decimal import ROUND_CEILING, ROUND_UP, Context, Decimal
 from functools import lru_cache
 
@@ -16,6 +17,7 @@ _PATTERN = re.compile(QUANTITY_PATTERN)
 _NANO = Decimal("1e-9")
 _MAX = Decimal(2**63 - 1)
 _CACHED_AMOUNTS = 4096
+_COUNTED_IN_BYTES = ("memory", "storage", "hugepages")
 
 _DECIMAL_EXPONENT = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _DECIMAL_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL_EXPONENT.items()}
@@ -25,6 +27,11 @@ _BINARY_SUFFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 def parse(amount: Quantity) -> Decimal:
     """The amount in base units (cores, bytes, pieces). Raises ValueError for what is no quantity."""
     return _parse_text(_text(amount))
+
+
+def parse_map(amounts: Mapping[str, Quantity] | None) -> dict[str, Decimal]:
+    """A resource list in base units."""
+    return {name: parse(amount) for name, amount in (amounts or {}).items()}
 
 
 def milli(amount: Quantity) -> int:
@@ -58,6 +65,13 @@ def from_milli(thousandths: int) -> str:
 def from_value(units: int, *, binary: bool = True) -> str:
     """The canonical text of so many base units: `512Mi` when binary, `500M` otherwise."""
     return _binary_text(Decimal(units)) if binary else _decimal_text(Decimal(units), exponent_form=False)
+
+
+def shown(resource: str, amount: Decimal) -> str:
+    """The canonical text of a computed amount; of bytes in powers of 1024."""
+    if amount == amount.to_integral_value() and any(word in resource for word in _COUNTED_IN_BYTES):
+        return from_value(int(amount))
+    return canonical(f"{amount:f}")
 
 
 def _text(amount: Quantity) -> str:

@@ -1,13 +1,13 @@
 import pytest
 from msgspec.structs import replace
 
-from controlplane.apiserver.admission.pods import with_priority, with_tolerations
+from controlplane.apiserver.admission.tolerations import with_tolerations
 from controlplane.registry.interface import WriteOptions
 from orch.api.configmap import ConfigMap
 from orch.api.kinds import CONFIGMAPS, NAMESPACES, PODS, SERVICEACCOUNTS
 from orch.api.meta import ObjectMeta
 from orch.api.namespace import Namespace
-from orch.api.pod.spec import PodSpec
+from orch.api.pod.spec import PodResourceClaim, PodSpec
 from orch.api.serviceaccount import ServiceAccount
 from orch.api.shared import Toleration
 from orch.errors import Conflict, Forbidden, NotFound
@@ -136,14 +136,6 @@ def test_what_a_user_tolerates_wins(present: tuple[Toleration, ...], keys: list[
     assert [toleration.key for toleration in tolerations[len(present) :]] == keys
 
 
-def test_priority_classes() -> None:
-    assert with_priority(PodSpec(priority_class_name="system-node-critical"), "p").priority == 2_000_001_000
-    with pytest.raises(Forbidden, match="no PriorityClass with name high was found"):
-        with_priority(PodSpec(priority_class_name="high"), "p")
-    with pytest.raises(Forbidden, match="must not be provided"):
-        with_priority(PodSpec(priority=5), "p")
-
-
 # Warnings
 
 
@@ -152,9 +144,9 @@ async def test_fields_that_nothing_acts_on_are_named_once() -> None:
     async with world() as w:
         warnings: list[str] = []
         context = w.context(warnings=warnings)
-        pod = new_pod(spec={"runtime_class_name": "vm"})
+        pod = new_pod(spec={"resource_claims": (PodResourceClaim(name="gpu"),)})
         created = await w.parts.api.create(context, PODS, "default", pod, WriteOptions())
-        assert warnings == ["spec.runtimeClassName: is not supported: containers of the pod do not start"]
+        assert warnings == ["spec.resourceClaims: is not supported: containers of the pod do not start"]
         labelled = replace(created.obj, metadata=replace(created.obj.metadata, labels={"a": "b"}))
         await w.parts.api.update(context, PODS, "default", "pod", labelled, WriteOptions())
         assert len(warnings) == 1

@@ -11,7 +11,7 @@ from tests.unit.orch.api.objects import container, deployment, made, pod, servic
 
 RICH = {
     "volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}],
-    "overhead": {"cpu": "1m"},
+    "preemptionPolicy": "Never",
 }
 
 
@@ -24,8 +24,8 @@ def test_plain_objects_are_fully_supported() -> None:
 
 
 def test_a_field_that_is_only_stored_warns_and_does_not_block() -> None:
-    wished = pod(priorityClassName="high")
-    assert warnings_for(PODS, wished) == ["spec.priorityClassName: is stored, but not acted on"]
+    wished = pod(preemptionPolicy="Never")
+    assert warnings_for(PODS, wished) == ["spec.preemptionPolicy: is stored, but not acted on"]
     assert blocking_field(wished) is None
 
 
@@ -38,9 +38,10 @@ def test_a_field_that_matters_blocks_and_is_named_with_its_place() -> None:
 
 
 def test_templates_warn_at_their_own_paths() -> None:
-    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container()], "overhead": {"cpu": 1}}}
+    spec = {"containers": [container()], "preemptionPolicy": "Never"}
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": spec}
     assert warnings_for(DEPLOYMENTS, deployment(template=template)) == [
-        "spec.template.spec.overhead: is stored, but not acted on"
+        "spec.template.spec.preemptionPolicy: is stored, but not acted on"
     ]
 
 
