@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import yaml
-from aiohttp.web import BaseRequest, Response
+from aiohttp.web import BaseRequest, Response, StreamResponse
 from multidict import CIMultiDict
 
 from controlplane.apiserver.deflate import gzip
@@ -70,6 +70,15 @@ def error_response(error: ApiError, warnings: Sequence[str] = ()) -> Response:
 def no_such_path() -> NotFound:
     """What Kubernetes says of a resource or path that it does not serve."""
     return NotFound("the server could not find the requested resource")
+
+
+def prettified(response: StreamResponse) -> StreamResponse:
+    """For `?pretty`: indented JSON. Streams, large lists and other media stay as they are."""
+    if not isinstance(response, Response) or response.content_type != JSON_TYPE:
+        return response
+    if isinstance(response.body, bytes) and response.body and "Content-Encoding" not in response.headers:
+        response.body = msgspec.json.format(response.body, indent=2) + b"\n"
+    return response
 
 
 def accepts_gzip(request: BaseRequest) -> bool:

@@ -19,7 +19,7 @@ from controlplane.apiserver.nonresource import Document, NonResources
 from controlplane.apiserver.paths import parse_resource, segments
 from controlplane.apiserver.query import NO_QUERY, Query
 from controlplane.apiserver.resources import Resources
-from controlplane.apiserver.responses import error_response
+from controlplane.apiserver.responses import error_response, prettified
 from controlplane.apiserver.settings import ServerSettings, TlsFiles
 from controlplane.apiserver.streams import NodeStreams
 from controlplane.registry.interface import Api, RequestContext
@@ -119,9 +119,11 @@ class ApiServer:
         context = RequestContext(user, f"{self._request_prefix}-{self._requests}", warnings.append)
         resource = parse_resource(parts)
         if resource is None:
-            return await self._non_resources.serve(request, context, parts)
-        wanted = negotiate(request.headers.get("Accept", ""))
-        return await self._resources.serve(request, context, resource, query, wanted, warnings)
+            response = await self._non_resources.serve(request, context, parts)
+        else:
+            wanted = PLAIN if resource.subresource == PROXY else negotiate(request.headers.get("Accept", ""))
+            response = await self._resources.serve(request, context, resource, query, wanted, warnings)
+        return prettified(response) if query.flag("pretty") else response
 
 
 def _gone(request: BaseRequest) -> StreamResponse:
