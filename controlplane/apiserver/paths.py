@@ -5,6 +5,8 @@ from urllib.parse import unquote
 
 NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 """`/namespaces/x/status` is a subresource of the Namespace, `/namespaces/x/pods` a collection in it."""
+PROXY = "proxy"
+"""The subresource whose path goes on: what follows is the proxied server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ def _below_version(group: str, version: str, rest: list[str]) -> ResourcePath:
     if len(rest) > 2 and rest[0] == "namespaces" and rest[2] not in NAMESPACE_SUBRESOURCES:
         namespace, rest = rest[1], rest[2:]
     name = rest[1] if len(rest) > 1 else ""
-    subresource = rest[2] if len(rest) == 3 else "/".join(rest[2:])
+    is_one = len(rest) == 3 or rest[2:3] == [PROXY]
+    subresource = rest[2] if is_one else "/".join(rest[2:])
     return ResourcePath(group, version, rest[0], namespace, name, subresource)
 
 

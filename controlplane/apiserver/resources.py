@@ -8,10 +8,11 @@ from controlplane.apiserver.call import Call
 from controlplane.apiserver.limits import Deadlines, FairGate
 from controlplane.apiserver.negotiation import Wanted
 from controlplane.apiserver.objects import Handler, Objects, verbs_of
-from controlplane.apiserver.paths import ResourcePath, verb_of
+from controlplane.apiserver.paths import PROXY, ResourcePath, verb_of
 from controlplane.apiserver.podlogs import PodLogs
 from controlplane.apiserver.pods import PodLookup
 from controlplane.apiserver.portforward import PortForwards
+from controlplane.apiserver.proxy import METHODS, Proxies
 from controlplane.apiserver.query import Query
 from controlplane.apiserver.remotecommand import RemoteCommands
 from controlplane.apiserver.responses import no_such_path
@@ -23,6 +24,8 @@ from orch.api.kind import Kind, KindTable
 from orch.errors import MethodNotAllowed
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
+
+WATCH = "watch"
 
 
 class Resources:
@@ -48,6 +51,7 @@ class Resources:
             ("POST", "attach"): commands.attach,
             ("GET", "portforward"): forwards.serve,
             ("POST", "portforward"): forwards.serve,
+            **dict.fromkeys(((method, PROXY) for method in METHODS), Proxies(api, lookup, streams, ids).serve),
         }
 
     async def serve(
@@ -66,9 +70,10 @@ class Resources:
             raise no_such_path()
         call = Call(request, context, path, kind, query, wanted, warnings)
         method, what = request.method, path.subresource or ("object" if path.name else "collection")
-        if kind.virtual and (method, what) != ("POST", "collection"):
+        is_watch = method == "GET" and not path.subresource and query.flag("watch")
+        if not path.subresource and (WATCH if is_watch else verb_of(method, path)) not in kind.verbs:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        if method == "GET" and not path.subresource and query.flag("watch"):
+        if is_watch:
             return await self.watches.serve(call)
         streaming = self._streaming.get((method, what))
         if streaming is not None:

@@ -14,9 +14,9 @@ from aiohttp.web import BaseRequest, StreamResponse
 
 from controlplane.apiserver.authn import TokenAuthenticator, authenticate
 from controlplane.apiserver.health import HEALTH_PATHS, Check, health, version
-from controlplane.apiserver.negotiation import negotiate
+from controlplane.apiserver.negotiation import PLAIN, negotiate
 from controlplane.apiserver.nonresource import Document, NonResources
-from controlplane.apiserver.paths import parse_resource, segments
+from controlplane.apiserver.paths import PROXY, parse_resource, segments
 from controlplane.apiserver.query import NO_QUERY, Query
 from controlplane.apiserver.resources import Resources
 from controlplane.apiserver.responses import error_response, prettified

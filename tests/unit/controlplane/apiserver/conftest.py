@@ -18,7 +18,14 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
     """What is about transports runs on uvloop, as in production, and on asyncio's own loop."""
-    both = item.path.stem in ("test_portforward", "test_spdy", "test_streams", "test_watches", "test_lists")
+    both = item.path.stem in (
+        "test_portforward",
+        "test_proxy",
+        "test_spdy",
+        "test_streams",
+        "test_watches",
+        "test_lists",
+    )
     return {"asyncio": asyncio.new_event_loop, **({"uvloop": uvloop.new_event_loop} if both else {})}
 
 
