@@ -223,11 +223,9 @@ class Cgroups:
     def _apply_v1(self, path: str, resources: Resources) -> None:
         settings = v1_settings(resources)
         memory = os.path.join(self._v1["memory"], path)
-        shrinks = resources.memory_limit_bytes is not None and resources.memory_limit_bytes < _number(
-            os.path.join(memory, "memory.limit_in_bytes")
-        )
-        if shrinks:  # the limit may never exceed the limit with swap
-            settings.sort(key=lambda setting: setting[1] == "memory.memsw.limit_in_bytes")
+        limit = resources.memory_limit_bytes
+        if limit is not None and 0 <= limit < _number(os.path.join(memory, "memory.limit_in_bytes")):
+            settings[:2] = settings[1::-1]  # it may never exceed the limit with swap, which stands first
         for controller, file, value in settings:
             if file.startswith("memory.memsw") and not self.counts_swap:
                 continue

@@ -9,9 +9,10 @@ import pytest
 
 from nodeagent.runtime.cgroups import detect_here
 from nodeagent.runtime.interface import (
+    UNLIMITED,
     ContainerState,
+    MemoryInUse,
     Resources,
-    RuntimeFault,
     SandboxConfig,
 )
 from tests.runtime_lab import STEP_TIMEOUT_S, Node, RuntimeLab, running_node, runtime_lab, shell
@@ -46,6 +47,10 @@ ON_V2 = {
 }
 FILES = ON_V2 if detect_here().is_v2 else ON_V1
 MEMORY_LIMIT = "memory.max" if detect_here().is_v2 else "memory.limit_in_bytes"
+CPU_QUOTA = "cpu.max" if detect_here().is_v2 else "cpu.cfs_quota_us"
+V1_MEMORY_MAX = (1 << 63) - os.sysconf("SC_PAGE_SIZE")
+V2_PROMISED = {"memory.min": 16 * MIB, "memory.high": 48 * MIB}
+PROMISED = V2_PROMISED if detect_here().is_v2 else {"memory.soft_limit_in_bytes": 16 * MIB}
 OWN_OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj").read_text()
 
 
@@ -136,8 +141,12 @@ async def test_memory_is_never_shrunk_below_use(node: Node) -> None:
     async with asyncio.timeout(STEP_TIMEOUT_S):
         while node.lab.log(sandbox) != "full":  # noqa: ASYNC110 - a log file sends no event
             await asyncio.sleep(0.01)
-    with pytest.raises(RuntimeFault, match="memory"):
-        await node.runtime.update_container_resources(container_id, Resources(memory_limit_bytes=16 * MIB))
+    for update, subject in (
+        (node.runtime.update_container_resources, container_id),
+        (node.runtime.update_pod_resources, sandbox.pod_uid),
+    ):
+        with pytest.raises(MemoryInUse, match="memory"):
+            await update(subject, Resources(memory_limit_bytes=16 * MIB))
     assert node.lab.cgroup_file(sandbox, MEMORY_LIMIT, container_id) == str(64 * MIB)
     assert (await node.runtime.container_status(container_id)).state == ContainerState.RUNNING
 
@@ -151,3 +160,53 @@ async def test_a_pods_limits_change_by_running_it_again(node: Node) -> None:
     await node.runtime.run_pod_sandbox(changed)
     assert node.lab.cgroup_file(sandbox, "pids.max") == "40"
     assert len(await node.runtime.list_pod_sandboxes()) == 1
+
+
+def sized(cpu_quota_us: int, memory_mib: int) -> Resources:
+    return Resources(cpu_quota_us=cpu_quota_us, memory_limit_bytes=memory_mib * MIB)
+
+
+async def test_a_pod_grows_before_its_container_and_shrinks_after_it(node: Node) -> None:
+    sandbox = node.lab.sandbox(resources=sized(50_000, 64))
+    container_id = await start(node, sandbox, FOREVER, resources=sized(50_000, 64))
+    pid = node.pid(container_id)
+    for quota, memory in ((100_000, 128), (200_000, 256)):
+        await node.runtime.update_pod_resources(sandbox.pod_uid, sized(quota, memory))
+        await node.runtime.update_container_resources(container_id, sized(quota, memory))
+    for quota, memory in ((100_000, 128), (50_000, 48)):
+        await node.runtime.update_container_resources(container_id, sized(quota, memory))
+        await node.runtime.update_pod_resources(sandbox.pod_uid, sized(quota, memory))
+    for of in (container_id, ""):
+        assert node.lab.cgroup_file(sandbox, MEMORY_LIMIT, of) == str(48 * MIB)
+        assert node.lab.cgroup_file(sandbox, CPU_QUOTA, of) == FILES[CPU_QUOTA]
+    assert node.pid(container_id) == pid
+    os.kill(pid, 0)
+
+
+async def test_a_limit_can_be_taken_away(node: Node) -> None:
+    sandbox = node.lab.sandbox(resources=LIMITS)
+    container_id = await start(node, sandbox, FOREVER, resources=LIMITS)
+    unlimited = Resources(memory_limit_bytes=UNLIMITED, cpu_quota_us=UNLIMITED, pids_limit=UNLIMITED)
+    await node.runtime.update_pod_resources(sandbox.pod_uid, unlimited)
+    await node.runtime.update_container_resources(container_id, unlimited)
+    for of in (container_id, ""):
+        assert node.lab.cgroup_file(sandbox, "pids.max", of) == "max"
+        assert node.lab.cgroup_file(sandbox, CPU_QUOTA, of) in ("-1", "max 100000")
+        assert node.lab.cgroup_file(sandbox, MEMORY_LIMIT, of) in ("max", str(V1_MEMORY_MAX))
+
+
+async def test_changed_limits_of_a_pod_outlive_the_agent(node: Node) -> None:
+    sandbox = await node.pod(resources=LIMITS)
+    await node.runtime.update_pod_resources(sandbox.pod_uid, Resources(pids_limit=77))
+    async with node.lab.runtime() as second:
+        await second.update_pod_resources(sandbox.pod_uid, Resources(cpu_shares=100))
+    assert node.lab.cgroup_file(sandbox, "pids.max") == "77"
+
+
+async def test_memory_that_is_promised_is_in_the_cgroup(node: Node) -> None:
+    promised = Resources(memory_min_bytes=16 * MIB, memory_high_bytes=48 * MIB, memory_limit_bytes=64 * MIB)
+    sandbox = node.lab.sandbox(resources=promised)
+    container_id = await start(node, sandbox, FOREVER, resources=promised)
+    for of in (container_id, ""):
+        for file, value in PROMISED.items():
+            assert node.lab.cgroup_file(sandbox, file, of) == str(value)

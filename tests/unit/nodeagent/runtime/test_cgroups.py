@@ -1,11 +1,12 @@
 """Cgroup layouts by mountinfo, and the settings that limits become."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nodeagent.runtime.cgroups import Cgroups, Layout, detect, v1_settings, v2_settings, weight
-from nodeagent.runtime.interface import Resources, RuntimeFault
+from nodeagent.runtime.interface import MemoryInUse, Resources, RuntimeFault
 
 V1 = """\
 31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755
@@ -108,7 +109,7 @@ def test_memory_is_never_shrunk_below_use_on_v2_where_the_kernel_would_kill(tmp_
     cgroups = on_v2(tmp_path)
     cgroups.create("pod", LIMITS)
     (tmp_path / "pod/memory.current").write_text("900000\n")
-    with pytest.raises(RuntimeFault, match="below the 900000 bytes in use"):
+    with pytest.raises(MemoryInUse, match="below the 900000 bytes in use"):
         cgroups.apply("pod", Resources(memory_limit_bytes=800_000, pids_limit=9))
     assert (tmp_path / "pod/pids.max").read_text() == "5"
 
@@ -145,3 +146,14 @@ def test_page_cache_that_can_be_taken_back_is_no_use_of_memory(tmp_path: Path) -
         (tmp_path / name / folder / usage).write_text("1000\n")
         (tmp_path / name / folder / "memory.stat").write_text(stat)
         assert cgroups.working_set_bytes("pod") == 300
+
+
+def test_promised_memory_has_two_files_on_v2_and_one_on_v1() -> None:
+    promised = Resources(memory_request_bytes=10, memory_min_bytes=20, memory_high_bytes=30)
+    assert v2_settings(promised) == [("memory.min", "20"), ("memory.low", "10"), ("memory.high", "30")]
+    assert v1_settings(promised) == [("memory", "memory.soft_limit_in_bytes", "20")]
+
+
+def test_memory_comes_first_so_that_a_refusal_changes_nothing() -> None:
+    files = [file for file, _ in v2_settings(replace(LIMITS, cpu_shares=1024))]
+    assert files.index("memory.max") < min(files.index(file) for file in ("pids.max", "cpu.weight", "cpu.max"))
