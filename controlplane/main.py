@@ -142,7 +142,7 @@ async def _start_parts(
     controllers = ControllerManager(
         LocalClient(api.api, CONTROLLERS, ids), kinds, clock, ids, files.ca.cert_pem.decode()
     )
-    nodeplane = NodePlane(LocalClient(api.api, NODEPLANE, ids), clock, ids, _node_settings(settings, files))
+    nodeplane = NodePlane(LocalClient(api.api, NODEPLANE, ids), clock, ids, _node_settings(settings, files), api.usage)
     node_server = _node_server(settings, files, nodeplane, clock)
     api_server = ApiServer(
         api=api.api,

@@ -49,6 +49,7 @@ from nodeagent.runtime.interface import Resources
 from nodeagent.runtime.mount_namespace import SharedMountNamespace, prepare_mount_namespace
 from nodeagent.runtime.runtime import CrunRuntime
 from nodeagent.supervisor import EX_CONFIG, keep_from_children
+from nodeagent.usage_reporter import UsageReporter
 from nodeagent.volumes.pod_files import PodDns
 from nodeagent.volumes.volumes import Volumes
 from orch.api.node import Node
@@ -158,6 +159,8 @@ class _NodeParts:
             renewal = partial(keep_renewed, self._certificate, partial(setattr, dialer, "certificate"))
             group.create_task(forever("certificate", renewal))
             group.create_task(forever("log-rotation", LogRotation(runtime, self._clock).run))
+            usage = UsageReporter(runtime, self._clock, self._pod_name, self._outbox.usage)
+            group.create_task(forever("usage", usage.run))
             group.create_task(forever("network", network.run))
             group.create_task(forever("agent", agent.run))
 
@@ -257,6 +260,10 @@ class _NodeParts:
             describe=self._describe,
             ids=self._ids,
         )
+
+    def _pod_name(self, uid: str) -> tuple[str, str] | None:
+        pod = self._desired.pod(uid)
+        return (pod.metadata.namespace, pod.metadata.name) if pod is not None else None
 
     def _describe(self, not_ready: str) -> Node:
         options = self._options

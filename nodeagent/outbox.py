@@ -54,6 +54,7 @@ class Outbox:
         self._events: deque[bytes] = deque(maxlen=EVENTS_MAX)
         self._node_status = b""
         self._network_revision = 0
+        self._usage: node_pb2.Usage | None = None
         self.wake = asyncio.Event()
 
     def pod_status(self, pod: Pod, report: ReportStatus) -> None:
@@ -77,6 +78,11 @@ class Outbox:
 
     def network_applied(self, revision: int) -> None:
         self._network_revision = revision
+        self.wake.set()
+
+    def usage(self, usage: node_pb2.Usage) -> None:
+        """The newest counts; what was not told in time is not told."""
+        self._usage = usage
         self.wake.set()
 
     def forget(self, uid: str) -> None:
@@ -108,6 +114,9 @@ class Outbox:
             applied = node_pb2.NetworkApplied(revision=self._network_revision)
             messages.append(node_pb2.AgentMessage(network_applied=applied))
             self._network_revision = 0
+        if self._usage is not None:
+            messages.append(node_pb2.AgentMessage(usage=self._usage))
+            self._usage = None
         return messages
 
     def _report(self, uid: str, told: _Told) -> node_pb2.PodStatus:

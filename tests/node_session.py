@@ -94,7 +94,11 @@ async def control_plane(
     ca = ca or create_ca("test", now=clock.now())
     parts = build_api(backend, builtin_kinds(), clock, ids, RegistrySettings(), a_signer())
     nodeplane = NodePlane(
-        LocalClient(parts.api, NODEPLANE, ids), clock, ids, NodePlaneSettings(cluster_id=CLUSTER_ID, **settings)
+        LocalClient(parts.api, NODEPLANE, ids),
+        clock,
+        ids,
+        NodePlaneSettings(cluster_id=CLUSTER_ID, **settings),
+        parts.usage,
     )
     tls = ServerTls(issue(ca, "server", now=clock.now(), addresses=["127.0.0.1"]), ca.cert_pem)
     server = NodePlaneServer(

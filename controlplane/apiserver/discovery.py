@@ -7,7 +7,6 @@ from typing import Any
 
 from orch.api.kind import Kind, KindTable
 
-OBJECT_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 CHANGE_VERBS = ["get", "patch", "update"]
 
 AnyKind = Kind[Any]
@@ -25,6 +24,7 @@ class Subresource:
 
 SUBRESOURCES = {
     "binding": Subresource(["create"], "Binding", "", "v1"),
+    "ephemeralcontainers": Subresource(CHANGE_VERBS),
     "eviction": Subresource(["create"], "Eviction", "policy", "v1"),
     "exec": Subresource(["create", "get"], "PodExecOptions", "", "v1"),
     "finalize": Subresource(["update"]),
@@ -33,10 +33,6 @@ SUBRESOURCES = {
     "status": Subresource(CHANGE_VERBS),
     "token": Subresource(["create"], "TokenRequest", "authentication.k8s.io", "v1"),
 }
-
-
-def verbs(kind: AnyKind) -> list[str]:
-    return ["create"] if kind.virtual else OBJECT_VERBS
 
 
 def served_subresources(kind: AnyKind) -> list[tuple[str, Subresource]]:
@@ -101,7 +97,7 @@ def _resources(kind: AnyKind) -> list[dict[str, Any]]:
         "singularName": singular(kind),
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": verbs(kind),
+        "verbs": list(kind.verbs),
         "shortNames": list(kind.short_names),
         "categories": list(kind.categories),
     }
@@ -159,7 +155,7 @@ def _resource_discovery(kind: AnyKind) -> dict[str, Any]:
         "responseKind": _response_kind(kind.group, kind.version, kind.kind),
         "scope": "Namespaced" if kind.namespaced else "Cluster",
         "singularResource": singular(kind),
-        "verbs": verbs(kind),
+        "verbs": list(kind.verbs),
         "shortNames": list(kind.short_names),
         "categories": list(kind.categories),
         "subresources": [

@@ -21,6 +21,8 @@ from controlplane.nodeplane.registration import Registrar
 from controlplane.nodeplane.session import Link, LinkClosed, Session
 from controlplane.nodeplane.settings import NodePlaneSettings
 from controlplane.nodeplane.streams import Streams
+from controlplane.nodeplane.usage_samples import sample_of
+from controlplane.usage import UsageBoard
 from orch.api.kind import Kind
 from orch.api.kinds import EVENTS, NODES, PODS
 from orch.api.node import Node
@@ -39,8 +41,8 @@ class NodePlane:
     """Implements session.Inbound; a newer agent's fields that are not known are dropped. `streams` is the API server's
     NodeStreams."""
 
-    def __init__(self, client: Client, clock: Clock, ids: Ids, settings: NodePlaneSettings) -> None:
-        self._clock, self._settings = clock, settings
+    def __init__(self, client: Client, clock: Clock, ids: Ids, settings: NodePlaneSettings, usage: UsageBoard) -> None:
+        self._clock, self._settings, self._usage = clock, settings, usage
         self._informers = Informers(client)
         self._nodes = self._informers.of(NODES)
         self._sets = NodeSets()
@@ -104,6 +106,9 @@ class NodePlane:
     def node_status(self, node: str, status: bytes) -> None:
         self._node_statuses.report(node, NODES.codec.decode_lenient(status).obj)
 
+    def usage(self, node: str, usage: node_pb2.Usage) -> None:
+        self._usage.put(node, sample_of(usage))
+
     @property
     def _revision(self) -> int:
         """The highest that was read. Not the newest object's alone: once that is deleted and the server restarted, the
@@ -132,6 +137,7 @@ class NodePlane:
         self._liveness.forget(name)
         self._leases.lost(name)
         self._node_statuses.forget(name)
+        self._usage.forget(name)
         if name in self._sessions:
             log.info("node_object_deleted", node=name, next="the agent's session ends; it registers anew")
             self._sessions[name].close()

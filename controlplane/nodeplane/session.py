@@ -48,6 +48,8 @@ class Inbound(Protocol):
 
     def node_status(self, node: str, status: bytes) -> None: ...
 
+    def usage(self, node: str, usage: node_pb2.Usage) -> None: ...
+
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Items in messages of a bounded size."""
@@ -130,6 +132,8 @@ class Session:
                     self._tell(self._inbound.event, event)
             case "node_status":
                 self._tell(self._inbound.node_status, message.node_status.node)
+            case "usage":
+                self._inbound.usage(self.node, message.usage)
             case "network_applied":
                 log.debug("network_applied", node=self.node, revision=message.network_applied.revision)
             case other:

@@ -15,6 +15,7 @@ from controlplane.apiserver.admission.tolerations import DefaultTolerations
 from controlplane.apiserver.admission.unsupported import UnsupportedFields
 from controlplane.apiserver.authz import SystemAuthorizer
 from controlplane.apiserver.chain import Chain
+from controlplane.apiserver.metrics import Metrics
 from controlplane.apiserver.reviews.reviews import Reviews
 from controlplane.registry.allocator import cluster_ip_pool, node_port_pool
 from controlplane.registry.bootstrap import (
@@ -22,11 +23,12 @@ from controlplane.registry.bootstrap import (
     create_system_priority_classes,
     create_system_services,
 )
+from controlplane.registry.job import JobStrategy
 from controlplane.registry.listing import Lister
 from controlplane.registry.namespace import NamespaceStrategy
 from controlplane.registry.pod import PodStrategy
-from controlplane.registry.registry import Registry
 from controlplane.registry.quota import Quotas
+from controlplane.registry.registry import Registry
 from controlplane.registry.service import ServiceStrategy
 from controlplane.registry.strategy import (
     ExpiringStrategy,
@@ -43,11 +45,13 @@ from controlplane.store.transform import Transformer, Transformers
 from controlplane.tokens.authenticator import TokenAuthenticator
 from controlplane.tokens.issuer import TokenIssuer
 from controlplane.tokens.signer import TokenSigner
+from controlplane.usage import UsageBoard
 from orch.api.kind import KindTable
 from orch.api.kinds import (
     ENDPOINTSLICES,
     EVENTS,
     INGRESSCLASSES,
+    JOBS,
     NAMESPACES,
     NETWORKPOLICIES,
     NODES,
@@ -84,12 +88,19 @@ class ApiParts:
     """The API and what keeps it going. Run `run` as a task; use the API once `ready` is set."""
 
     def __init__(
-        self, api: Chain, cache: WatchCache, authenticator: TokenAuthenticator, settings: RegistrySettings
+        self,
+        api: Chain,
+        cache: WatchCache,
+        authenticator: TokenAuthenticator,
+        usage: UsageBoard,
+        settings: RegistrySettings,
     ) -> None:
         self._settings = settings
         self.api = api
         self.cache = cache
         self.authenticator = authenticator
+        self.usage = usage
+        """What metrics.k8s.io answers from; whoever hears from nodes fills it."""
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -98,6 +109,7 @@ class ApiParts:
             group.create_task(self.cache.run(), name="watch cache")
             await self.cache.synced.wait()
             await create_system_namespaces(self.api)
+            await create_system_priority_classes(self.api)
             chosen = self._settings
             await create_system_services(self.api, chosen.service_cidr, chosen.api_address, chosen.api_port)
             self.ready.set()
@@ -107,7 +119,6 @@ def build_api(
     backend: Backend, kinds: KindTable, clock: Clock, ids: Ids, settings: RegistrySettings, signer: TokenSigner
 ) -> ApiParts:
     """`signer` makes the tokens of ServiceAccounts and knows them again."""
-            await create_system_priority_classes(self.api)
     object_format = ObjectFormat(Transformers(settings.transformers))
     cache = WatchCache(backend, kinds, object_format, clock)
     namespaces = NamespaceLifecycle(cache)
@@ -118,16 +129,17 @@ def build_api(
         strategies=_strategies(cache, ids, settings),
         leases=SharedLeases(backend, clock, settings.event_ttl_s),
         scope_guards=namespaces.guards,
+        quotas=Quotas(cache, clock),
         clock=clock,
         ids=ids,
     )
     authorizer = SystemAuthorizer(lambda namespace, name: _node_of_pod(cache, namespace, name))
+    usage = UsageBoard()
     authenticator = TokenAuthenticator(cache, signer, clock)
     plugins = (
         namespaces,
         UnsupportedFields(),
         ServiceAccountAdmission(cache, ids),
-        quotas=Quotas(cache, clock),
         LimitRanger(cache),
         PriorityAdmission(cache),
         DefaultTolerations(settings.failing_node_toleration_s),
@@ -141,6 +153,7 @@ def build_api(
         authorizer=authorizer,
         admission=Admission(plugins),
         reviews=Reviews(authorizer, authenticator),
+        metrics=Metrics(usage, cache, clock),
         tokens=TokenIssuer(cache, signer, clock, ids),
         clock=clock,
     )
@@ -161,6 +174,13 @@ def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Stra
         KeepsStatusStrategy(NODES),
         GenerationalStrategy(ENDPOINTSLICES),
         ExpiringStrategy(EVENTS),
+        JobStrategy(JOBS),
+        GenerationalStrategy(INGRESSCLASSES),
+        GenerationalStrategy(NETWORKPOLICIES),
+        GenerationalStrategy(PRIORITYCLASSES),
+        UncountedStrategy(PERSISTENTVOLUMES),
+        UncountedStrategy(PERSISTENTVOLUMECLAIMS),
+        UncountedStrategy(RESOURCEQUOTAS),
         services,
     )
     return Strategies({(strategy.kind.group, strategy.kind.plural): strategy for strategy in own})
@@ -169,9 +189,3 @@ def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Stra
 def _node_of_pod(cache: WatchCache, namespace: str, name: str) -> str:
     stored = cache.get(PODS, namespace, name)
     return (stored.obj.spec.node_name or "") if stored else ""
-        GenerationalStrategy(INGRESSCLASSES),
-        GenerationalStrategy(NETWORKPOLICIES),
-        GenerationalStrategy(PRIORITYCLASSES),
-        UncountedStrategy(PERSISTENTVOLUMES),
-        UncountedStrategy(PERSISTENTVOLUMECLAIMS),
-        UncountedStrategy(RESOURCEQUOTAS),

@@ -53,6 +53,9 @@ class StoredAs(Generic[T]):
     from_stored: Callable[[Any], T]
 
 
+OBJECT_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
 def _unchanged(obj: T) -> T:
     return obj
 
@@ -89,8 +92,14 @@ class Kind(Generic[T]):
     stored_as: StoredAs[T] | None = None
     """None: stored as it is. Else defaults, rules and strategy are those of the stored kind; `validate` of what is
     created in this form and `validate_update` say only what this form demands beyond them."""
-    virtual: bool = False
-    """Created only, answered at once and kept nowhere: reviews, which ask the server something."""
+    verbs: tuple[str, ...] = OBJECT_VERBS
+    """What may be done with its objects. A kind that lacks some is kept nowhere: reviews, which ask the server
+    something and are answered at once, and metrics, which are made when they are read."""
+
+    @property
+    def virtual(self) -> bool:
+        """Kept nowhere."""
+        return self.verbs != OBJECT_VERBS
 
     @property
     def stored(self) -> "Kind[Any]":

@@ -56,7 +56,8 @@ class ControlPlane:
                 client = self._client("kube-controller-manager")
                 self._start(part, lambda: run_controllers(client, self._kinds, self._clock, self._ids, ROOT_CA))
             case "nodeplane":
-                self._nodeplane = NodePlane(self._client("orch-nodeplane"), self._clock, self._ids, SETTINGS)
+                client = self._client("orch-nodeplane")
+                self._nodeplane = NodePlane(client, self._clock, self._ids, SETTINGS, self._api.usage)
                 self._start(part, self._nodeplane.run)
                 self._network.serve = self._accept
 

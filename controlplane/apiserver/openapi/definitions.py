@@ -87,7 +87,7 @@ def definitions(kinds: Iterable[AnyKind], dialect: Dialect) -> dict[str, Plain]:
         struct: [gvk("", "v1", struct.__name__)] for struct in (Status, DeleteOptions)
     }
     for kind in kinds:
-        if not kind.virtual:
+        if "list" in kind.verbs:
             found[list_name(kind)] = _list_schema(kind, dialect)
         if isinstance(kind.codec, StructCodec):
             roots.append(kind.codec.struct)

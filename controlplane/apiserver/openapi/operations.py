@@ -144,7 +144,7 @@ def operations(kind: AnyKind) -> Iterator[Operation]:
     collection, own, listed = collection_path(kind), kind_name(kind), list_name(kind)
     options, status = names.struct_name(DeleteOptions), names.struct_name(Status)
     if kind.virtual:
-        yield Operation(kind, collection, "create", _WRITE, body=own, result=own, success=201)
+        yield from _on_virtual(kind)
         return
     yield Operation(kind, collection, "list", _LIST, result=listed)
     yield Operation(kind, collection, "create", _WRITE, body=own, result=own, success=201)
@@ -159,6 +159,19 @@ def operations(kind: AnyKind) -> Iterator[Operation]:
     yield Operation(kind, item, "delete", _DELETE, body=options, result=status)
     for subresource in sorted(kind.subresources):
         yield from _on_subresource(kind, f"{item}/{subresource}", subresource)
+
+
+def _on_virtual(kind: AnyKind) -> Iterator[Operation]:
+    collection, own, listed = collection_path(kind), kind_name(kind), list_name(kind)
+    if "create" in kind.verbs:
+        yield Operation(kind, collection, "create", _WRITE, body=own, result=own, success=201)
+    if "list" in kind.verbs:
+        yield Operation(kind, collection, "list", _LIST, result=listed)
+        if kind.namespaced:
+            everywhere = f"{root_path(kind)}/{kind.plural}"
+            yield Operation(kind, everywhere, "list", _LIST, result=listed, scope="ForAllNamespaces")
+    if "get" in kind.verbs:
+        yield Operation(kind, f"{collection}/{{name}}", "get", result=own)
 
 
 def by_path(kinds: Iterable[AnyKind]) -> dict[str, list[Operation]]:

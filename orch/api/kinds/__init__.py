@@ -33,6 +33,7 @@ from orch.api.kinds.core_resources import LIMITRANGES, PERSISTENTVOLUMECLAIMS, P
 from orch.api.kinds.core_workloads import PODTEMPLATES, REPLICATIONCONTROLLERS
 from orch.api.kinds.discovery import ENDPOINTSLICES
 from orch.api.kinds.events import EVENTS_V1
+from orch.api.kinds.metrics import NODEMETRICS, PODMETRICS
 from orch.api.kinds.networking import INGRESSCLASSES, INGRESSES, NETWORKPOLICIES
 from orch.api.kinds.node import RUNTIMECLASSES
 from orch.api.kinds.policy import PODDISRUPTIONBUDGETS
@@ -54,10 +55,13 @@ REVIEW_KINDS: tuple[Kind[Any], ...] = (
 )  # fmt: skip
 """Virtual: they are asked, and nothing of them is kept."""
 
+METRICS_KINDS: tuple[Kind[Any], ...] = (NODEMETRICS, PODMETRICS)
+"""Virtual: made of what the nodes report, when they are read."""
+
 
 def builtin_kinds() -> KindTable:
     """A new table of all kinds."""
-    return KindTable((*ALL_KINDS, *REVIEW_KINDS))
+    return KindTable((*ALL_KINDS, *REVIEW_KINDS, *METRICS_KINDS))
 
 
 def untyped_kind(
@@ -103,12 +107,15 @@ __all__ = [
     "LEASES",
     "LIMITRANGES",
     "LOCALSUBJECTACCESSREVIEWS",
+    "METRICS_KINDS",
     "NAMESPACES",
     "NETWORKPOLICIES",
+    "NODEMETRICS",
     "NODES",
     "PERSISTENTVOLUMECLAIMS",
     "PERSISTENTVOLUMES",
     "PODDISRUPTIONBUDGETS",
+    "PODMETRICS",
     "PODS",
     "PODTEMPLATES",
     "PRIORITYCLASSES",

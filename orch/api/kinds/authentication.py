@@ -12,7 +12,7 @@ TOKENREVIEWS: Kind[TokenReview] = Kind(
     singular="tokenreview",
     codec=StructCodec(TokenReview),
     namespaced=False,
-    virtual=True,
+    verbs=("create",),
 )
 
 SELFSUBJECTREVIEWS: Kind[SelfSubjectReview] = Kind(
@@ -23,5 +23,5 @@ SELFSUBJECTREVIEWS: Kind[SelfSubjectReview] = Kind(
     singular="selfsubjectreview",
     codec=StructCodec(SelfSubjectReview),
     namespaced=False,
-    virtual=True,
+    verbs=("create",),
 )

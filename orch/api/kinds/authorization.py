@@ -20,7 +20,7 @@ SUBJECTACCESSREVIEWS: Kind[SubjectAccessReview] = Kind(
     codec=StructCodec(SubjectAccessReview),
     validate=validate_access_review,
     namespaced=False,
-    virtual=True,
+    verbs=("create",),
 )
 
 LOCALSUBJECTACCESSREVIEWS: Kind[LocalSubjectAccessReview] = Kind(
@@ -31,7 +31,7 @@ LOCALSUBJECTACCESSREVIEWS: Kind[LocalSubjectAccessReview] = Kind(
     singular="localsubjectaccessreview",
     codec=StructCodec(LocalSubjectAccessReview),
     validate=validate_access_review,
-    virtual=True,
+    verbs=("create",),
 )
 
 SELFSUBJECTACCESSREVIEWS: Kind[SelfSubjectAccessReview] = Kind(
@@ -43,7 +43,7 @@ SELFSUBJECTACCESSREVIEWS: Kind[SelfSubjectAccessReview] = Kind(
     codec=StructCodec(SelfSubjectAccessReview),
     validate=validate_self_access_review,
     namespaced=False,
-    virtual=True,
+    verbs=("create",),
 )
 
 SELFSUBJECTRULESREVIEWS: Kind[SelfSubjectRulesReview] = Kind(
@@ -54,5 +54,5 @@ SELFSUBJECTRULESREVIEWS: Kind[SelfSubjectRulesReview] = Kind(
     singular="selfsubjectrulesreview",
     codec=StructCodec(SelfSubjectRulesReview),
     namespaced=False,
-    virtual=True,
+    verbs=("create",),
 )

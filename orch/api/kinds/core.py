@@ -62,7 +62,9 @@ PODS: Kind[Pod] = Kind(
     validate_update=validate_pod_update,
     short_names=("po",),
     categories=("all",),
-    subresources=frozenset({"status", "binding", "eviction", "log", "exec", "attach", "portforward", "proxy"}),
+    subresources=frozenset(
+        {"status", "binding", "ephemeralcontainers", "eviction", "log", "exec", "attach", "portforward", "proxy"}
+    ),
     fields=_POD_FIELDS,
 )
 

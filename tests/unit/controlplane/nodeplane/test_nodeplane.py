@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from controlplane.nodeplane.nodeplane import NodePlane
 from controlplane.nodeplane.settings import NodePlaneSettings
+from controlplane.usage import UsageBoard
 from orch.api.kinds import NODES, PODS, SERVICES
 from orch.api.meta import ObjectMeta
 from orch.api.node import Node, NodeCondition, NodeStatus
@@ -20,7 +21,7 @@ from tests.unit.controlplane.nodeplane.world import MemoryLink, a_bound_pod, api
 @asynccontextmanager
 async def session_of(client: Client, name: str = "n1") -> AsyncIterator[MemoryLink]:
     """A server's nodeplane, and one agent's link to it after the snapshot."""
-    plane = NodePlane(client, SystemClock(), SystemIds(), NodePlaneSettings("c"))
+    plane = NodePlane(client, SystemClock(), SystemIds(), NodePlaneSettings("c"), UsageBoard())
     link = MemoryLink()
     link.inbox.put_nowait(node_pb2.AgentMessage(hello=node_pb2.Hello(node=NODES.codec.encode(Node()))))
     async with asyncio.TaskGroup() as group:
