@@ -6,7 +6,7 @@ Node object is gone. Anybody else's grace period 0 becomes 1 second, so that del
 pod always means confirmed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,16 +16,20 @@ from controlplane.registry import content, failures
 from controlplane.registry.interface import User
 from controlplane.registry.strategy import Strategy
 from orch.api import quantity
+from orch.api.causes import Causes, invalid
 from orch.api.identities import NODES_GROUP
 from orch.api.kind import Kind
 from orch.api.kinds import PODS
 from orch.api.pod.container import Container
+from orch.api.pod.ephemeral_rules import validate_ephemeral_update
 from orch.api.pod.spec import Pod, PodSpec
 from orch.api.pod.status import TERMINAL_PHASES, PodCondition, PodStatus
 from orch.api.subresources import Binding
+from orch.errors import Cause
 from orch.kit.clock import whole_seconds
 
 NODEPLANE_USER = "system:orch-nodeplane"
+EPHEMERAL_CONTAINERS = "ephemeralcontainers"
 UNCONFIRMED_GRACE_MIN_S = 1
 DEFAULT_GRACE_S = 30
 _QOS_RESOURCES = ("cpu", "memory")
@@ -37,11 +41,25 @@ class PodStrategy(Strategy[Pod]):
         self._node_exists = node_exists
 
     def prepare_create(self, obj: Pod) -> Pod:
+        if obj.spec.ephemeral_containers:
+            causes = Causes()
+            causes.forbidden("spec.ephemeralContainers", "cannot be set on create")
+            raise invalid(self.kind, obj.metadata.name, causes.found)
         return replace(obj, status=PodStatus(phase="Pending", qos_class=qos_class(obj.spec)))
 
     def prepare_status(self, new: Pod, old: Pod) -> Pod:
         """The QoS class is decided at creation."""
         return replace(old, status=replace(new.status, qos_class=old.status.qos_class))
+
+    def prepare_part(self, subresource: str, new: Pod, old: Pod) -> Pod:
+        if subresource != EPHEMERAL_CONTAINERS:
+            return new
+        return replace(old, spec=replace(old.spec, ephemeral_containers=new.spec.ephemeral_containers))
+
+    def validate_part(self, subresource: str, new: Pod, old: Pod) -> Sequence[Cause]:
+        if subresource == EPHEMERAL_CONTAINERS:
+            return validate_ephemeral_update(new, old)
+        return super().validate_part(subresource, new, old)
 
     def grace_period_s(self, obj: Pod, requested: int | None, user: User) -> int:
         if self._has_stopped(obj):

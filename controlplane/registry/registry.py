@@ -173,9 +173,11 @@ class Registry:
             new = strategy.prepare_status(new, old)
         elif subresource == "":
             new = strategy.prepare_update(new, old)
+        else:
+            new = strategy.prepare_part(subresource, new, old)
         if subresource == BINDING:
             return new
-        if causes := (*kind.validate(new), *kind.validate_update(new, old)):
+        if causes := (*kind.validate(new), *strategy.validate_part(subresource, new, old)):
             raise invalid(kind, old.metadata.name, causes)
         if strategy.counts_generations and not content.same_desired_state(new, old):
             new = content.with_metadata(new, generation=(old.metadata.generation or 0) + 1)

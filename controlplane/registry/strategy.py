@@ -4,7 +4,7 @@ A strategy decides; it never touches the store: it gives back the object to writ
 that must go into the same transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +13,7 @@ from controlplane.registry.interface import User
 from controlplane.store.backend import Delete, Guard, Put
 from orch.api.kind import Kind
 from orch.api.meta import Object
+from orch.errors import Cause
 
 T = TypeVar("T", bound=Object)
 
@@ -54,6 +55,14 @@ class Strategy(Generic[T]):
     def prepare_status(self, new: T, old: T) -> T:
         """A write of the status subresource changes the status and nothing else."""
         return content.with_status_of(old, new)
+
+    def prepare_part(self, subresource: str, new: T, old: T) -> T:
+        """A write of any other subresource; it too changes its part of the object and nothing else."""
+        return new
+
+    def validate_part(self, subresource: str, new: T, old: T) -> Sequence[Cause]:
+        """What a write of the object (`subresource` is empty) or of a subresource may change."""
+        return self.kind.validate_update(new, old)
 
     def plan(self, new: T | None, old: T | None) -> Plan[T]:
         """Allocations and the like, on the present state of the cache. Raises ApiError."""

@@ -10,6 +10,7 @@ from orch.api.formats import dns_label_problem, dns_subdomain_problem, ip_proble
 from orch.api.metadata import annotation_rules, label_rules, metadata_rules
 from orch.api.pod.container import Container
 from orch.api.pod.container_rules import PodFacts, container_rules, host_port_rules, no_run_rules, run_rules
+from orch.api.pod.ephemeral_rules import NOT_ALLOWED, ephemeral_rules
 from orch.api.pod.placement_rules import placement_rules
 from orch.api.pod.resource_rules import amount_rules, resource_rules
 from orch.api.pod.security_rules import pod_security_rules
@@ -88,7 +89,8 @@ def _all_container_rules(causes: Causes, path: str, spec: PodSpec) -> None:
     for index, ephemeral in enumerate(spec.ephemeral_containers or ()):
         at = f"{path}.ephemeralContainers[{index}]"
         container_rules(causes, at, ephemeral, facts)
-        no_run_rules(causes, at, ephemeral, "cannot be set for an Ephemeral Container")
+        no_run_rules(causes, at, ephemeral, NOT_ALLOWED)
+        ephemeral_rules(causes, at, ephemeral, spec)
         _unique_name(causes, at, ephemeral.name, names)
     host_port_rules(causes, f"{path}.containers", spec.containers)
 

@@ -7,9 +7,10 @@ from controlplane.registry.interface import User, WriteOptions
 from controlplane.registry.pod import qos_class
 from orch.api.kinds import NODES, PODS
 from orch.api.meta import DeleteOptions
-from orch.api.pod.container import Container
+from orch.api.pod.container import Container, EphemeralContainer
 from orch.api.pod.spec import Pod, PodSpec
 from orch.api.shared import ResourceRequirements
+from orch.client.client import PatchType
 from orch.errors import BadRequest, Conflict, Invalid, NotFound
 from tests.builders import NOW
 from tests.sim.virtual_loop import virtual
@@ -282,3 +283,70 @@ def test_unknown_fields_of_a_binding_and_an_eviction(subresource: str, validatio
             assert warnings == (['unknown field "surprise"'] if validation == "Warn" else [])
 
     scenario()
+
+
+# Ephemeral containers
+
+
+def debugging(*names: str, **fields: Any) -> dict[str, Any]:
+    containers = [{"name": name, "image": "busybox", **fields} for name in names]
+    return {"spec": {"ephemeralContainers": containers}}
+
+
+async def add(w: World, patch: dict[str, Any]) -> Pod:
+    return await w.admin.patch(
+        PODS, "pod", "default", patch, patch_type=PatchType.STRATEGIC, subresource="ephemeralcontainers"
+    )
+
+
+@virtual
+async def test_ephemeral_containers_are_added_through_their_subresource_alone() -> None:
+    async with world() as w:
+        await bound_pod(w)
+        await add(w, debugging("one") | {"metadata": {"labels": {"not": "taken"}}})
+        pod = await add(w, debugging("two"))
+        assert sorted(c.name for c in pod.spec.ephemeral_containers or ()) == ["one", "two"]
+        assert (pod.metadata.labels or {}).get("not") is None
+        assert pod.metadata.generation == 3
+        with pytest.raises(Invalid, match="pod updates may not change fields"):
+            await w.admin.patch(PODS, "pod", "default", debugging("three"), patch_type=PatchType.STRATEGIC)
+
+
+@virtual
+async def test_an_ephemeral_container_that_is_there_stays_as_it_is() -> None:
+    async with world() as w:
+        await bound_pod(w)
+        pod = await add(w, debugging("one"))
+        with pytest.raises(Invalid, match='existing ephemeral containers "one" may not be changed'):
+            await add(w, debugging("one", tty=True))
+        emptied = replace(pod, spec=replace(pod.spec, ephemeral_containers=None))
+        with pytest.raises(Invalid, match='existing ephemeral containers "one" may not be removed'):
+            await w.admin.update(PODS, emptied, subresource="ephemeralcontainers")
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"ports": [{"containerPort": 80}]}, r"ephemeralContainers\[0\].ports: Forbidden"),
+        ({"resources": {"limits": {"cpu": "1"}}}, r"ephemeralContainers\[0\].resources: Forbidden"),
+        ({"livenessProbe": {"exec": {"command": ["true"]}}}, r"ephemeralContainers\[0\].livenessProbe: Forbidden"),
+        ({"lifecycle": {}}, r"ephemeralContainers\[0\].lifecycle: Forbidden"),
+        ({"targetContainerName": "nobody"}, r"ephemeralContainers\[0\].targetContainerName: Not found"),
+    ],
+)
+async def test_what_an_ephemeral_container_must_not_say(fields: dict[str, Any], complaint: str) -> None:
+    async with world() as w:
+        await bound_pod(w)
+        with pytest.raises(Invalid, match=complaint):
+            await add(w, debugging("one", **fields))
+
+
+@virtual
+async def test_no_pod_is_created_with_ephemeral_containers() -> None:
+    async with world() as w:
+        pod = new_pod()
+        with pytest.raises(Invalid, match="cannot be set on create"):
+            await w.admin.create(
+                PODS, replace(pod, spec=replace(pod.spec, ephemeral_containers=(EphemeralContainer(name="e"),)))
+            )
