@@ -7,7 +7,6 @@ before admission and allocations, so that nobody owns what only the server decid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,6 +21,7 @@ from orch.managed.compare import compare_objects
 from orch.managed.extract import extract
 from orch.managed.managers import APPLY, BEFORE_FIRST_APPLY, UPDATE, Entries, FieldConflict, entry_of
 from orch.managed.merge import merge
+from orch.managed.new_fields import empty, new_fields
 from orch.managed.prune import prune
 from orch.managed.schema import Record, tracked, whole
 from orch.managed.sets import FieldSet
@@ -48,9 +48,16 @@ def created(kind: Kind[T], obj: T, manager: str, now: datetime) -> T:
     """A new object with its first entry; entries that the client sent along are kept. Without a manager: none."""
     entries = _asked_for(obj.metadata.managed_fields, ())
     if manager:
-        found = compare_objects(_empty(type(obj)), obj, tracked(kind))
-        entries = managers.after_update(entries, found, entry_of(manager, UPDATE, kind.api_version), whole_seconds(now))
+        entries = _after_creation(kind, obj, entries, entry_of(manager, UPDATE, kind.api_version), whole_seconds(now))
     return content.with_metadata(obj, managed_fields=entries or None)
+
+
+def _after_creation(kind: Kind[T], obj: T, entries: Entries, writer: ManagedFieldsEntry, now: datetime) -> Entries:
+    root = tracked(kind)
+    if entries:
+        return managers.after_update(entries, compare_objects(empty(type(obj)), obj, root), writer, now)
+    fields = new_fields(obj, root)
+    return (msgspec.structs.replace(writer, fields_v1=fields, time=now),) if fields else ()
 
 
 def updated(kind: Kind[T], new: T, old: T, subresource: str, manager: str, now: datetime) -> T:
@@ -87,7 +94,7 @@ def applied(kind: Kind[T], old: T | None, application: Application, now: datetim
     entries = _entries_before(kind, old, part, application.subresource, now)
     fields = extract(application.config, part)
     new = kind.set_defaults(_merged(kind, old, application.config, fields, entries, applier, part))
-    found = compare_objects(old or _empty(type(new)), new, part)
+    found = compare_objects(old or empty(type(new)), new, part)
     if not application.force and old is not None:
         _refuse_conflicts(kind, old, managers.conflicts(entries, found.changed, applier), part, application.manager)
     entries = managers.after_apply(entries, fields, found, applier, now)
@@ -102,7 +109,7 @@ def _entries_before(kind: Kind[T], old: T | None, part: Record, subresource: str
         return ()
     if old.metadata.managed_fields:
         return old.metadata.managed_fields
-    found = compare_objects(_empty(type(old)), old, part)
+    found = compare_objects(empty(type(old)), old, part)
     return managers.after_update((), found, entry_of(BEFORE_FIRST_APPLY, UPDATE, kind.api_version, subresource), now)
 
 
@@ -162,9 +169,3 @@ def _with_last_applied(obj: T, config: Mapping[str, Any]) -> T:
     metadata["annotations"] = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != LAST_APPLIED}
     text = msgspec.json.encode({**config, "metadata": metadata}, order="sorted").decode() + "\n"
     return content.with_metadata(obj, annotations={**(obj.metadata.annotations or {}), LAST_APPLIED: text})
-
-
-@cache
-def _empty(struct: type[T]) -> T:
-    """What a new object is compared with."""
-    return struct()

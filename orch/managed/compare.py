@@ -12,7 +12,7 @@ from orch.api.codec import UntypedObject
 from orch.api.meta import Object
 from orch.managed.elements import field_element
 from orch.managed.schema import DEDUCED, LEAF_NODE, Deduced, Leaf, ListOf, MapOf, Node, Record
-from orch.managed.sets import LEAF, FieldSet, member
+from orch.managed.sets import LEAF, OWN, FieldSet
 
 
 class Comparison(NamedTuple):
@@ -74,29 +74,27 @@ class _Differences:
         if isinstance(node, Record):
             below.record(before, after, node)
         elif isinstance(node, Deduced) and not (isinstance(before, Mapping) and isinstance(after, Mapping)):
-            below.changed = dict(added(after, node)) or {".": LEAF}
+            below.changed = dict(added(after, node)) or {OWN: LEAF}
         else:
             below.items(dict(_items(before, node)), dict(_items(after, node)), item_node(node))
         if below.changed:
-            self.changed[element] = LEAF if list(below.changed) == ["."] else below.changed
+            self.changed[element] = LEAF if list(below.changed) == [OWN] else below.changed
         if below.removed:
             self.removed[element] = below.removed
 
 
 def added(value: Any, node: Node) -> FieldSet:
     """The node of a value that was not there before: its own path and everything below."""
-    if isinstance(node, Leaf):
-        return LEAF
+    below: dict[str, Any] = {OWN: LEAF}
     if isinstance(node, Record):
-        return member(
-            {
-                known.element: added(item, known.node)
-                for known, item in zip(node.members, node.values(value), strict=True)
-                if item is not None and item != known.default
-            }
-        )
-    inner = item_node(node)
-    return member({element: added(item, inner) for element, item in _items(value, node)})
+        for known, item in zip(node.members, node.values(value), strict=True):
+            if item is not None and item != known.default:
+                below[known.element] = LEAF if known.node is LEAF_NODE else added(item, known.node)
+    elif not isinstance(node, Leaf):
+        inner = item_node(node)
+        for element, item in _items(value, node):
+            below[element] = LEAF if inner is LEAF_NODE else added(item, inner)
+    return below if len(below) > 1 else LEAF
 
 
 def item_node(node: Node) -> Node:

@@ -21,7 +21,11 @@ def key_element(keys: Mapping[str, Any]) -> str:
 
 
 def value_element(value: Any) -> str:
-    return f"v:{_encode(value).decode()}"
+    return f"v:{value_text(value)}"
+
+
+def value_text(value: Any) -> str:
+    return _encode(value).decode()
 
 
 def canonical(element: str) -> str:

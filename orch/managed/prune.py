@@ -5,12 +5,12 @@ from typing import Any
 from orch.managed.extract import extract, with_named_fields
 from orch.managed.merge import without
 from orch.managed.schema import Record
-from orch.managed.sets import FieldSet, difference, intersection, union
+from orch.managed.sets import FieldSet, contains, difference, intersection, union
 
 
 def prune(merged: dict[str, Any], last: FieldSet, owned: FieldSet, root: Record) -> dict[str, Any]:
     """`last` is what the applier owned before, `owned` what all managers own now, the applier's new set included."""
-    if not last:
+    if contains(owned, last):
         return merged
     everything, named_last = _named_fields(merged, root), with_named_fields(last, root)
     left = _without(merged, named_last, root)

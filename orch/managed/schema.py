@@ -20,7 +20,7 @@ from orch.api.codec import StructCodec, UntypedObject
 from orch.api.kind import Kind
 from orch.api.meta import Object, ObjectMeta
 from orch.api.schema import Field, Form, Shape, fields_of
-from orch.managed.elements import field_element, key_element, value_element
+from orch.managed.elements import field_element, key_element, value_element, value_text
 
 STATUS, SCALE = "status", "scale"
 
@@ -60,10 +60,17 @@ class ListOf:
         if not self.rule.keys:
             return value_element(item)
         if isinstance(item, Mapping):
-            values: Sequence[Any] = [item.get(name) for name in self.rule.keys]
-        else:
-            values = [getattr(item, attribute) for attribute in self.attributes]
+            return self._element([item.get(name) for name in self.rule.keys])
+        return self._element([getattr(item, attribute) for attribute in self.attributes])
+
+    def _element(self, values: Sequence[Any]) -> str:
+        if len(values) == 1 and values[0] is not None:
+            return self._before_only_key + value_text(values[0]) + "}"
         return key_element(self._keys(values))
+
+    @cached_property
+    def _before_only_key(self) -> str:
+        return f"k:{{{value_text(self.rule.keys[0])}:"
 
     def _keys(self, values: Sequence[Any]) -> dict[str, Any]:
         keys = {name: value for name, value in zip(self.rule.keys, values, strict=True) if value is not None}
