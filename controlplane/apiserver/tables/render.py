@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from controlplane.apiserver.tables.batch import CRONJOBS, JOBS
 from controlplane.apiserver.tables.cluster import EVENTS, LEASES, NAMESPACES, NODES
 from controlplane.apiserver.tables.columns import AGE, NAME, Cell, Printer, created
 from controlplane.apiserver.tables.config import CONFIGMAPS, SECRETS, SERVICEACCOUNTS
@@ -20,8 +21,17 @@ from controlplane.apiserver.tables.policies import (
     RESOURCEQUOTAS,
     RUNTIMECLASSES,
 )
+from controlplane.apiserver.tables.scaling import HORIZONTALPODAUTOSCALERS, PODDISRUPTIONBUDGETS
 from controlplane.apiserver.tables.storage import PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, STORAGECLASSES
-from controlplane.apiserver.tables.workloads import DEPLOYMENTS, REPLICASETS
+from controlplane.apiserver.tables.workloads import (
+    CONTROLLERREVISIONS,
+    DAEMONSETS,
+    DEPLOYMENTS,
+    PODTEMPLATES,
+    REPLICASETS,
+    REPLICATIONCONTROLLERS,
+    STATEFULSETS,
+)
 from controlplane.registry.interface import Stored
 from orch.api.kind import Kind
 from orch.api.meta import Object, ObjectMeta
@@ -40,18 +50,27 @@ PRINTERS: Mapping[tuple[str, str], Printer[Any]] = {
     ("", "persistentvolumeclaims"): PERSISTENTVOLUMECLAIMS,
     ("", "persistentvolumes"): PERSISTENTVOLUMES,
     ("", "pods"): PODS,
+    ("", "podtemplates"): PODTEMPLATES,
+    ("", "replicationcontrollers"): REPLICATIONCONTROLLERS,
     ("", "resourcequotas"): RESOURCEQUOTAS,
     ("", "secrets"): SECRETS,
     ("", "serviceaccounts"): SERVICEACCOUNTS,
     ("", "services"): SERVICES,
+    ("apps", "controllerrevisions"): CONTROLLERREVISIONS,
+    ("apps", "daemonsets"): DAEMONSETS,
     ("apps", "deployments"): DEPLOYMENTS,
     ("apps", "replicasets"): REPLICASETS,
+    ("apps", "statefulsets"): STATEFULSETS,
+    ("autoscaling", "horizontalpodautoscalers"): HORIZONTALPODAUTOSCALERS,
+    ("batch", "cronjobs"): CRONJOBS,
+    ("batch", "jobs"): JOBS,
     ("coordination.k8s.io", "leases"): LEASES,
     ("discovery.k8s.io", "endpointslices"): ENDPOINTSLICES,
     ("networking.k8s.io", "ingressclasses"): INGRESSCLASSES,
     ("networking.k8s.io", "ingresses"): INGRESSES,
     ("networking.k8s.io", "networkpolicies"): NETWORKPOLICIES,
     ("node.k8s.io", "runtimeclasses"): RUNTIMECLASSES,
+    ("policy", "poddisruptionbudgets"): PODDISRUPTIONBUDGETS,
     ("scheduling.k8s.io", "priorityclasses"): PRIORITYCLASSES,
     ("storage.k8s.io", "storageclasses"): STORAGECLASSES,
 }
