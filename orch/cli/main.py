@@ -22,6 +22,7 @@ VERBS = {
     "scale": "set the number of replicas",
     "rollout": "status, history, undo, pause, resume, restart of a deployment",
     "events": "list events, oldest first",
+    "top": "show what nodes or pods use now",
     "wait": "wait until objects reach a condition",
     "api-resources": "list the resource types that the server has",
     "cluster": "start, stop, look at and enter a cluster on this machine",
