@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from controlplane.registry.scale import SCALE
+from orch.api.base import ApiStruct
 from orch.api.codec import StructCodec
 from orch.api.kind import Kind
 from orch.api.meta import ObjectMeta
@@ -49,8 +50,10 @@ def _checked(kind: Kind[Any], config: Mapping[str, Any], name: str) -> Mapping[s
         return config
     subject = f"failed to create typed patch object ({name}; {kind.api_version}, Kind={kind.kind})"
     walk = Walk(subject)
+    checked: dict[str, Any]
     if isinstance(kind.codec, StructCodec):
-        checked = walk.value(config, shape_of(kind.codec.struct), "")
+        struct: type[ApiStruct] = kind.codec.struct
+        checked = walk.value(config, shape_of(struct), "")
     else:
         metadata = walk.value(config.get("metadata") or {}, shape_of(ObjectMeta), "metadata")
         checked = {**config, "metadata": metadata}

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", default="", choices=("", *FORMS), help="instead of the plain table")
     parser.add_argument("-L", "--label-columns", default="", help="labels to show as columns, comma separated")
     parser.add_argument("--show-labels", action="store_true", help="all labels in a last column")
+    parser.add_argument("--show-managed-fields", action="store_true", help="in JSON and YAML: who manages which field")
     parser.add_argument("--no-headers", action="store_true", help="leave the header line out")
     parser.add_argument("--ignore-not-found", action="store_true", help="a missing object is no error")
     parser.add_argument("-w", "--watch", action="store_true", help="go on printing changes")
@@ -176,7 +177,7 @@ def _print_objects(current: Session, args: argparse.Namespace, wanted: list[Targ
             sys.stdout.write(output.names(target.resource, found))
     as_list = not (len(wanted) == 1 and wanted[0].name)
     if args.output != "name" and (collected or as_list):
-        output.write_objects(args.output, collected, as_list=as_list)
+        output.write_objects(args.output, collected, as_list=as_list, managed_fields=args.show_managed_fields)
     if args.watch:
         _follow_objects(current, args, wanted[0])
     return code
@@ -201,5 +202,6 @@ def _follow_objects(current: Session, args: argparse.Namespace, target: Target) 
         if args.output == "name":
             sys.stdout.write(output.names(target.resource, [event["object"]]))
         else:
-            output.write_objects(args.output, [event["object"]], as_list=False)
+            shown = [event["object"]]
+            output.write_objects(args.output, shown, as_list=False, managed_fields=args.show_managed_fields)
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Objects as JSON, YAML or names, as `-o` asks. managedFields are left out, as kubectl does."""
+"""Objects as JSON, YAML or names, as `-o` asks. managedFields are left out unless asked for, as kubectl does."""
 
 import json
 import sys
@@ -8,10 +8,13 @@ from typing import Any
 from orch.cli.discovery import Resource
 
 
-def write_objects(form: str, objects: Sequence[dict[str, Any]], *, as_list: bool) -> None:
+def write_objects(
+    form: str, objects: Sequence[dict[str, Any]], *, as_list: bool, managed_fields: bool = False
+) -> None:
     """`form` is json or yaml. One object stands alone unless a list was asked for."""
-    for obj in objects:
-        obj.get("metadata", {}).pop("managedFields", None)
+    if not managed_fields:
+        for obj in objects:
+            obj.get("metadata", {}).pop("managedFields", None)
     whole: dict[str, Any] = (
         {"apiVersion": "v1", "items": list(objects), "kind": "List", "metadata": {"resourceVersion": ""}}
         if as_list

@@ -155,7 +155,7 @@ async def test_patch_types(http: aiohttp.ClientSession, api: FakeApi) -> None:
     assert await patch("application/strategic-merge-patch+json; charset=utf-8", "{}") == 200
     assert await patch("application/merge-patch+json", "{") == 400
     assert await patch("application/json", "{}") == 415
-    assert await patch("application/apply-patch+yaml", "a: b") == 415
+    assert await patch("application/apply-patch+yaml", "a: b") == 422
     assert [str(details[0]) for verb, details in api.calls if verb == "patch"] == [
         "application/merge-patch+json", "application/json-patch+json", "application/strategic-merge-patch+json",
     ]  # fmt: skip

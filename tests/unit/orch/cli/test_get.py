@@ -59,6 +59,8 @@ def test_json_yaml_and_names(cli: Cli) -> None:
     cli.api.put(f"{PODS}/a", obj)
     cli.api.put(PODS, {"kind": "PodList", "items": [{"metadata": {"name": "a"}}]})
     assert json.loads(cli.run("get", "pod/a", "-o", "json").out) == obj | {"metadata": {"name": "a"}}
+    shown = cli.run("get", "pod", "a", "-o", "json", "--show-managed-fields").out
+    assert json.loads(shown)["metadata"]["managedFields"] == [1]
     assert cli.run("get", "pod", "a", "-o", "yaml").out == "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n"
     listed = json.loads(cli.run("get", "pods", "-o", "json").out)
     assert (listed["kind"], listed["items"]) == (
