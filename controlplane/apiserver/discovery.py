@@ -2,7 +2,7 @@
 table. Pure: table in, plain data out."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from orch.api.kind import Kind, KindTable
@@ -14,7 +14,7 @@ AnyKind = Kind[Any]
 
 @dataclass(frozen=True, slots=True)
 class Subresource:
-    """What a subresource answers with. Without a kind of its own it is the parent's."""
+    """What a subresource answers with. Without a kind of its own it is the parent's; `{kind}` in it stands for that."""
 
     verbs: list[str]
     kind: str = ""
@@ -23,12 +23,15 @@ class Subresource:
 
 
 SUBRESOURCES = {
+    "attach": Subresource(["create", "get"], "PodAttachOptions", "", "v1"),
     "binding": Subresource(["create"], "Binding", "", "v1"),
     "ephemeralcontainers": Subresource(CHANGE_VERBS),
     "eviction": Subresource(["create"], "Eviction", "policy", "v1"),
     "exec": Subresource(["create", "get"], "PodExecOptions", "", "v1"),
     "finalize": Subresource(["update"]),
     "log": Subresource(["get"]),
+    "portforward": Subresource(["create", "get"], "PodPortForwardOptions", "", "v1"),
+    "proxy": Subresource(["create", "delete", "get", "patch", "update"], "{kind}ProxyOptions", "", "v1"),
     "scale": Subresource(CHANGE_VERBS, "Scale", "autoscaling", "v1"),
     "status": Subresource(CHANGE_VERBS),
     "token": Subresource(["create"], "TokenRequest", "authentication.k8s.io", "v1"),
@@ -36,7 +39,8 @@ SUBRESOURCES = {
 
 
 def served_subresources(kind: AnyKind) -> list[tuple[str, Subresource]]:
-    return [(name, SUBRESOURCES[name]) for name in sorted(kind.subresources) if name in SUBRESOURCES]
+    known = ((name, SUBRESOURCES[name]) for name in sorted(kind.subresources) if name in SUBRESOURCES)
+    return [(name, replace(each, kind=each.kind.format(kind=kind.kind))) for name, each in known]
 
 
 def singular(kind: AnyKind) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from controlplane.apiserver.openapi import names
+from controlplane.apiserver.openapi.connect import CONNECTS
 from controlplane.apiserver.openapi.definitions import (
     SUBRESOURCE_BODIES,
     AnyKind,
@@ -16,6 +17,7 @@ from controlplane.apiserver.openapi.definitions import (
     kind_name,
     list_name,
 )
+from controlplane.apiserver.openapi.parameters import QueryParameter
 from orch.api.meta import DeleteOptions, Status
 
 PATCH_TYPES = (
@@ -29,14 +31,8 @@ _ACTIONS = {
 }  # fmt: skip
 _METHODS = {
     "get": "get", "list": "get", "create": "post", "replace": "put", "patch": "patch", "delete": "delete",
-    "deletecollection": "delete",
+    "deletecollection": "delete", "head": "head", "options": "options",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class QueryParameter:
-    name: str
-    type: str = "string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ class Operation:
     @property
     def action(self) -> str:
         """x-kubernetes-action."""
-        return "connect" if self.subresource == "exec" else _ACTIONS[self.verb]
+        return "connect" if self.subresource in CONNECTS else _ACTIONS[self.verb]
 
     @property
     def query(self) -> tuple[QueryParameter, ...]:
@@ -75,8 +71,8 @@ class Operation:
 
     @property
     def group_version_kind(self) -> Plain:
-        if self.subresource == "exec":
-            return gvk("", "v1", "PodExecOptions")
+        if self.subresource in CONNECTS:
+            return gvk("", "v1", CONNECTS[self.subresource].options.format(kind=self.kind.kind))
         if self.subresource in SUBRESOURCE_BODIES:
             struct, group, version = SUBRESOURCE_BODIES[self.subresource]
             return gvk(group, version, struct.__name__)
@@ -93,7 +89,8 @@ class Operation:
         group = "".join(part.capitalize() for part in self._group.split("."))
         namespaced = "Namespaced" if "{namespace}" in self.path else ""
         subject = f"{self.kind.kind}{self.subresource.capitalize()}{self.scope}"
-        return f"{self.verb}{group}{self.kind.version.capitalize()}{namespaced}{subject}"
+        verb, method = (self.verb, "") if self.action != "connect" else ("connect", self.method.capitalize())
+        return f"{verb}{group}{self.kind.version.capitalize()}{method}{namespaced}{subject}"
 
     @property
     def _group(self) -> str:
@@ -123,19 +120,13 @@ _DELETE = (
 _LOG = (
     QueryParameter("container"),
     QueryParameter("follow", "boolean"),
+    QueryParameter("insecureSkipTLSVerifyBackend", "boolean"),
     QueryParameter("limitBytes", "integer"),
     QueryParameter("previous", "boolean"),
     QueryParameter("sinceSeconds", "integer"),
+    QueryParameter("stream"),
     QueryParameter("tailLines", "integer"),
     QueryParameter("timestamps", "boolean"),
-)
-_EXEC = (
-    QueryParameter("command"),
-    QueryParameter("container"),
-    QueryParameter("stderr", "boolean"),
-    QueryParameter("stdin", "boolean"),
-    QueryParameter("stdout", "boolean"),
-    QueryParameter("tty", "boolean"),
 )
 
 
@@ -208,6 +199,16 @@ def _on_subresource(kind: AnyKind, path: str, name: str) -> Iterator[Operation]:
             yield Operation(kind, path, "replace", _WRITE, body=body, result=body, subresource=name)
         case "log":
             yield Operation(kind, path, "get", _LOG, result_type="text/plain", subresource=name)
-        case "exec":
-            for verb in ("get", "create"):
-                yield Operation(kind, path, verb, _EXEC, result_type="*/*", subresource=name)
+        case _ if name in CONNECTS:
+            yield from _connects(kind, path, name)
+
+
+def _connects(kind: AnyKind, path: str, name: str) -> Iterator[Operation]:
+    connect = CONNECTS[name]
+    for verb in connect.verbs:
+        yield Operation(kind, path, verb, connect.parameters, result_type="*/*", subresource=name)
+        if connect.has_path:
+            below = f"{path}/{{path}}"
+            yield Operation(
+                kind, below, verb, connect.parameters, result_type="*/*", subresource=name, scope="WithPath"
+            )

@@ -60,3 +60,13 @@ async def test_documents_have_etags_and_forms(http: aiohttp.ClientSession) -> No
         assert json.loads(await response.read())["versions"] == ["v1"]
     async with http.get("/") as response:
         assert "/apis/apps/v1" in json.loads(await response.read())["paths"]
+
+
+def test_what_connects_has_options_of_its_own() -> None:
+    resources = discovery.resource_list(builtin_kinds(), "", "v1")
+    assert resources is not None
+    kinds = {entry["name"]: (entry["kind"], entry["verbs"]) for entry in resources["resources"]}
+    assert kinds["pods/attach"] == ("PodAttachOptions", ["create", "get"])
+    assert kinds["pods/portforward"] == ("PodPortForwardOptions", ["create", "get"])
+    assert kinds["pods/proxy"][0] == "PodProxyOptions"
+    assert kinds["services/proxy"] == ("ServiceProxyOptions", ["create", "delete", "get", "patch", "update"])

@@ -23,6 +23,7 @@ from orch.pki import create_ca, issue
 from tests import builders
 from tests.apiserver import RunningServer
 from tests.unit.controlplane.apiserver.fakes import FakeApi, FakeStreams
+from tests.unit.controlplane.apiserver.test_portforward import no_forward_left
 
 PODS_PATH = "/api/v1/namespaces/default/pods"
 SERVICES_PATH = "/api/v1/namespaces/default/services"
@@ -103,7 +104,7 @@ async def test_bodies_go_both_ways(http: aiohttp.ClientSession, streams: FakeStr
     async with http.request(method, f"{PODS_PATH}/web/proxy/echo", data=io.BytesIO(BIG)) as response:
         assert (response.status, response.headers["X-Method"], await response.read()) == (201, method, BIG)
         assert "X-Gone" not in response.headers
-    assert streams.forwards_open == 0
+    await no_forward_left(streams)
 
 
 async def test_head_has_no_body(http: aiohttp.ClientSession) -> None:
@@ -155,9 +156,7 @@ async def test_websockets_are_passed_on(http: aiohttp.ClientSession, streams: Fa
         assert await socket.receive_str() == "hello"
         await socket.send_bytes(BIG[:1_000_000])
         assert await socket.receive_bytes() == BIG[:1_000_000]
-    async with asyncio.timeout(5):
-        while streams.forwards_open:  # noqa: ASYNC110 - the fake has no event for it
-            await asyncio.sleep(0.01)
+    await no_forward_left(streams)
 
 
 async def test_a_websocket_that_the_pod_refuses(http: aiohttp.ClientSession) -> None:
@@ -225,6 +224,4 @@ async def test_a_client_that_leaves_leaks_nothing(http: aiohttp.ClientSession, s
 
     with pytest.raises(TimeoutError):
         await post()
-    async with asyncio.timeout(5):
-        while streams.forwards_open:  # noqa: ASYNC110 - the fake has no event for it
-            await asyncio.sleep(0.01)
+    await no_forward_left(streams)
