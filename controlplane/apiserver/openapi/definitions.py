@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controlplane.apiserver.openapi import names
+from controlplane.apiserver.openapi.descriptions import describe
 from orch.api.authentication import TokenRequest
 from orch.api.base import ApiStruct, ListRule
 from orch.api.codec import StructCodec
@@ -138,10 +139,10 @@ def _struct_schema(struct: type[ApiStruct], dialect: Dialect, group_version_kind
     schema: Plain = {"type": "object"}
     if struct.is_atomic:
         schema["x-kubernetes-map-type"] = "atomic"
-    if description := struct.__dict__.get("__doc__"):
-        schema["description"] = " ".join(description.split())
+    if description := describe(struct.__name__).text:
+        schema["description"] = description
     if fields:
-        schema["properties"] = {name: _field_schema(field, dialect) for name, field in sorted(fields.items())}
+        schema["properties"] = {name: _field_schema(struct, field, dialect) for name, field in sorted(fields.items())}
     if required := [name for name, field in fields.items() if field.always and _is_required(struct, field)]:
         schema["required"] = required
     if group_version_kinds:
@@ -155,10 +156,16 @@ def _is_required(struct: type[ApiStruct], field: Field) -> bool:
     return field.shape.form is not Form.STRUCT and not is_type_meta and struct not in (Status, DeleteOptions)
 
 
-def _field_schema(field: Field, dialect: Dialect) -> Plain:
+def _field_schema(struct: type[ApiStruct], field: Field, dialect: Dialect) -> Plain:
+    description = describe(struct.__name__, field.name)
+    beside = _extensions(field)
+    if description.text:
+        beside["description"] = description.text
+    if description.values:
+        beside["enum"] = list(description.values)
     if field.name == "fieldsV1":
-        return dialect.reference(names.FIELDS)
-    return _shape_schema(field.shape, dialect, _extensions(field))
+        return dialect.reference(names.FIELDS, **beside)
+    return _shape_schema(field.shape, dialect, beside)
 
 
 def _extensions(field: Field) -> Plain:
@@ -182,25 +189,26 @@ def _patch_strategy(rule: ListRule) -> Plain:
     return {**key, "x-kubernetes-patch-strategy": "merge,retainKeys" if rule.retain_keys else "merge"}
 
 
-def _shape_schema(shape: Shape, dialect: Dialect, extensions: Plain) -> Plain:
+def _shape_schema(shape: Shape, dialect: Dialect, beside: Plain) -> Plain:
+    """`beside`: what else is said of the field."""
     match shape.form:
         case Form.STRUCT if shape.struct is not None:
-            return dialect.reference(names.struct_name(shape.struct), **extensions)
+            return dialect.reference(names.struct_name(shape.struct), **beside)
         case Form.LIST if shape.item is not None:
-            return {"type": "array", "items": _shape_schema(shape.item, dialect, {}), **extensions}
+            return {"type": "array", "items": _shape_schema(shape.item, dialect, {}), **beside}
         case Form.MAP if shape.item is not None:
-            return {"type": "object", "additionalProperties": _shape_schema(shape.item, dialect, {}), **extensions}
+            return {"type": "object", "additionalProperties": _shape_schema(shape.item, dialect, {}), **beside}
         case Form.INTEGER:
-            return {"type": "integer", "format": f"int{shape.bits}"}
+            return {"type": "integer", "format": f"int{shape.bits}", **beside}
         case Form.BOOLEAN:
-            return {"type": "boolean"}
+            return {"type": "boolean", **beside}
         case Form.BYTES:
-            return {"type": "string", "format": "byte"}
+            return {"type": "string", "format": "byte", **beside}
         case Form.STRING:
-            return {"type": "string"}
+            return {"type": "string", **beside}
         case Form.ANY:
-            return {"type": "object"}
-    return dialect.reference(_NAMED_SCALARS[shape.form])
+            return {"type": "object", **beside}
+    return dialect.reference(_NAMED_SCALARS[shape.form], **beside)
 
 
 def _list_schema(kind: AnyKind, dialect: Dialect) -> Plain:

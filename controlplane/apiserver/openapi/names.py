@@ -1,6 +1,10 @@
 """Names of definitions: those of Kubernetes, since clients look some of them up by name."""
 
+from collections.abc import Mapping
+
 from orch.api.base import ApiStruct
+from orch.api.codec import StructCodec
+from orch.api.kinds import ALL_KINDS
 
 META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 CORE = "io.k8s.api.core.v1"
@@ -12,24 +16,26 @@ MICRO_TIME = f"{META}.MicroTime"
 FIELDS = f"{META}.FieldsV1"
 PATCH = f"{META}.Patch"
 
-_PACKAGES = {
-    "orch.api.authentication": "io.k8s.api.authentication.v1",
-    "orch.api.authorization": "io.k8s.api.authorization.v1",
+
+def package(group: str, version: str) -> str:
+    """`networking.k8s.io`, `v1` -> `io.k8s.api.networking.v1`."""
+    if group == "metrics.k8s.io":
+        return f"io.k8s.metrics.pkg.apis.metrics.{version}"
+    return f"io.k8s.api.{group.removesuffix('.k8s.io').partition('.')[0] or 'core'}.{version}"
+
+
+_PACKAGES: Mapping[str, str] = {
+    **{
+        kind.codec.struct.__module__: package(kind.group, kind.version)
+        for kind in ALL_KINDS
+        if isinstance(kind.codec, StructCodec)
+    },
+    "orch.api.authentication": package("authentication.k8s.io", "v1"),
+    "orch.api.authorization": package("authorization.k8s.io", "v1"),
+    "orch.api.metrics": package("metrics.k8s.io", "v1beta1"),
     "orch.api.meta": META,
-    "orch.api.autoscaler": "io.k8s.api.autoscaling.v2",
-    "orch.api.autoscaler_v1": "io.k8s.api.autoscaling.v1",
-    "orch.api.controllerrevision": "io.k8s.api.apps.v1",
-    "orch.api.daemonset": "io.k8s.api.apps.v1",
-    "orch.api.statefulset": "io.k8s.api.apps.v1",
-    "orch.api.job": "io.k8s.api.batch.v1",
-    "orch.api.cronjob": "io.k8s.api.batch.v1",
-    "orch.api.poddisruptionbudget": "io.k8s.api.policy.v1",
-    "orch.api.deployment": "io.k8s.api.apps.v1",
-    "orch.api.events": "io.k8s.api.events.v1",
-    "orch.api.replicaset": "io.k8s.api.apps.v1",
-    "orch.api.endpointslice": "io.k8s.api.discovery.v1",
-    "orch.api.lease": "io.k8s.api.coordination.v1",
 }
+"""Module -> package: the types beside a kind are named as the kind is; all others are of core."""
 _RENAMED = {
     "EndpointsPort": f"{CORE}.EndpointPort",
     "Eviction": "io.k8s.api.policy.v1.Eviction",

@@ -72,6 +72,7 @@ def _schema(schema: Plain) -> pb.Schema:
         format=schema.get("format", ""),
         description=schema.get("description", ""),
         required=schema.get("required", ()),
+        enum=[pb.Any(yaml=json.dumps(value)) for value in schema.get("enum", ())],
         vendor_extension=_extensions(schema),
         **({"_ref": schema["$ref"]} if "$ref" in schema else {}),
     )

@@ -84,6 +84,7 @@ def test_fields_say_how_they_merge() -> None:
     spec = v2()["definitions"]["io.k8s.api.core.v1.PodSpec"]
     assert spec["required"] == ["containers"]
     assert spec["properties"]["volumes"] == {
+        "description": "What containers may mount.",
         "type": "array",
         "items": {"$ref": "#/definitions/io.k8s.api.core.v1.Volume"},
         "x-kubernetes-list-map-keys": ["name"],
@@ -94,6 +95,7 @@ def test_fields_say_how_they_merge() -> None:
     assert spec["properties"]["tolerations"]["x-kubernetes-list-type"] == "atomic"
     strategy = v3("apps", "v1")["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["strategy"]
     assert strategy == {
+        "description": "How old pods are replaced by new ones.",
         "allOf": [{"$ref": "#/components/schemas/io.k8s.api.apps.v1.DeploymentStrategy"}],
         "x-kubernetes-patch-strategy": "retainKeys",
     }
@@ -102,7 +104,8 @@ def test_fields_say_how_they_merge() -> None:
 def test_scalars() -> None:
     definitions = v2()["definitions"]
     port = definitions["io.k8s.api.core.v1.ContainerPort"]["properties"]
-    assert port["containerPort"] == {"type": "integer", "format": "int32"}
+    number = {"type": "integer", "format": "int32"}
+    assert port["containerPort"] == {**number, "description": "The port in the pod's network."}
     assert definitions["io.k8s.api.core.v1.Secret"]["properties"]["data"]["additionalProperties"]["format"] == "byte"
     limits = definitions["io.k8s.api.core.v1.ResourceRequirements"]["properties"]["limits"]
     assert limits["additionalProperties"] == {"$ref": "#/definitions/io.k8s.apimachinery.pkg.api.resource.Quantity"}
@@ -120,6 +123,8 @@ def test_the_protobuf_says_what_the_json_says() -> None:
     assert (extension.name, json.loads(extension.value.yaml)) == (GVK, [{"group": "", "version": "v1", "kind": "Pod"}])
     properties = {named.name: named.value for named in pod.properties.additional_properties}
     assert getattr(properties["spec"], "_ref") == "#/definitions/io.k8s.api.core.v1.PodSpec"  # noqa: B009 - protobuf's name
+    policy = {n.name: n.value for n in schemas["io.k8s.api.core.v1.PodSpec"].properties.additional_properties}
+    assert [json.loads(value.yaml) for value in policy["restartPolicy"].enum] == ["Always", "Never", "OnFailure"]
     labels = {
         n.name: n.value
         for n in schemas["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"].properties.additional_properties
