@@ -8,6 +8,7 @@ being deleted, is gone, or was not deleted after all.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -38,7 +39,7 @@ ExpectedOf = Callable[[Pod], tuple[str, int]]
 
 
 def reconcile(budget: PodDisruptionBudget, covered: Sequence[Pod], expected_of: ExpectedOf, now: datetime) -> Decision:
-    """`covered`: pods under the budget that have not finished."""
+    """`covered`: pods under the budget that have not finished. Pods that nothing keeps count as healthy only."""
     try:
         expected, desired = _expectation(budget, covered, expected_of)
     except Uncountable as error:
@@ -156,7 +157,7 @@ def _controller(obj: Object) -> OwnerReference | None:
     return next((ref for ref in obj.metadata.owner_references or () if ref.controller), None)
 
 
-_SCALABLE: Mapping[str, Kind] = {kind.kind: kind for kind in (REPLICASETS, REPLICATIONCONTROLLERS, STATEFULSETS)}
+_SCALABLE: Mapping[str, Kind[Any]] = {kind.kind: kind for kind in (REPLICASETS, REPLICATIONCONTROLLERS, STATEFULSETS)}
 
 
 def disruption_controller(informers: Informers) -> Controller:
@@ -187,7 +188,7 @@ def disruption_controller(informers: Informers) -> Controller:
                 yield budget.metadata.namespace, budget.metadata.name
 
     scalable = (*_SCALABLE.values(), DEPLOYMENTS)
-    watches = (
+    watches: tuple[Watch[Any], ...] = (
         Watch(budgets, own_key),
         Watch(pods, keys_of_pod),
         *(Watch(informers.of(kind), keys_of_owner) for kind in scalable),
@@ -196,4 +197,4 @@ def disruption_controller(informers: Informers) -> Controller:
 
 
 def _replicas(obj: Object | None) -> int | None:
-    return None if obj is None else obj.spec.replicas  # type: ignore[attr-defined, no-any-return]
+    return None if obj is None else obj.spec.replicas  # type: ignore[attr-defined]
