@@ -1,6 +1,5 @@
 """Paths that address no object: discovery and OpenAPI. GET only; authorized as non-resource paths."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +7,10 @@ import msgspec
 from aiohttp.web import BaseRequest, StreamResponse
 
 from controlplane.apiserver import discovery
+from controlplane.apiserver.documents import document_response, moved_response, prepared
 from controlplane.apiserver.negotiation import Form, negotiate
-from controlplane.apiserver.responses import gzip_large, json_response, no_such_path
+from controlplane.apiserver.query import Query
+from controlplane.apiserver.responses import JSON_TYPE, no_such_path
 from controlplane.apiserver.schemas import Schemas
 from controlplane.registry.interface import Api, RequestContext
 from orch.api.kind import KindTable
@@ -31,34 +32,37 @@ class NonResources:
         self._kinds = kinds
         self._schemas = Schemas(kinds)
 
-    async def serve(self, request: BaseRequest, context: RequestContext, parts: list[str]) -> StreamResponse:
+    async def serve(
+        self, request: BaseRequest, context: RequestContext, parts: list[str], query: Query
+    ) -> StreamResponse:
         """Raises Forbidden, NotFound, MethodNotAllowed, NotAcceptable."""
         await self._api.authorize(context, request.method.lower(), "", "/" + "/".join(parts))
         if request.method != "GET":
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         if (document := self._documents.get("/" + "/".join(parts))) is not None:
-            return await document_response(request, *document)
+            return document_response(request, prepared(*document))
         if parts[0] == "openapi":
-            return await self._openapi(request, parts)
+            return await self._openapi(request, parts, query)
         return await self._discovery(request, parts)
 
-    async def _openapi(self, request: BaseRequest, parts: list[str]) -> StreamResponse:
-        found = await self._schemas.find(parts, request.headers.get("Accept", ""))
+    async def _openapi(self, request: BaseRequest, parts: list[str], query: Query) -> StreamResponse:
+        found, asked = await self._schemas.find(parts, request.headers.get("Accept", "")), query.text("hash")
         if found is None:
             raise no_such_path()
-        body, media = found
-        return await document_response(request, body, media)
+        if asked and asked != found.hash and parts[1] == "v3":
+            return moved_response("/" + "/".join(parts), found)
+        return document_response(request, found, asked_hash=asked)
 
     async def _discovery(self, request: BaseRequest, parts: list[str]) -> StreamResponse:
         wanted = negotiate(request.headers.get("Accept", ""))
         if wanted.form is Form.DISCOVERY and parts in (["api"], ["apis"]):
             document = discovery.aggregated(self._kinds, wanted.version, core=parts == ["api"])
             media = f"application/json;g=apidiscovery.k8s.io;v={wanted.version};as=APIGroupDiscoveryList"
-            return await document_response(request, msgspec.json.encode(document), media)
+            return document_response(request, prepared(msgspec.json.encode(document), media))
         plain = self._plain(request, parts)
         if plain is None:
             raise no_such_path()
-        return await document_response(request, msgspec.json.encode(plain), "application/json")
+        return document_response(request, prepared(msgspec.json.encode(plain), JSON_TYPE))
 
     def _plain(self, request: BaseRequest, parts: list[str]) -> dict[str, Any] | None:
         match parts:
@@ -80,13 +84,3 @@ class NonResources:
         versions = {f"/apis/{k.group}/{k.version}" if k.group else f"/api/{k.version}" for k in self._kinds}
         groups = {f"/apis/{k.group}" for k in self._kinds if k.group}
         return sorted({*ROOT_PATHS, *self._documents, *versions, *groups})
-
-
-async def document_response(request: BaseRequest, body: bytes, media: str) -> StreamResponse:
-    """A document with an ETag; 304 without a body when the client has it already."""
-    etag = f'"{hashlib.sha256(body).hexdigest().upper()}"'
-    known = request.headers.get("If-None-Match", "") == etag
-    response = json_response(b"" if known else body, status=304 if known else 200, content_type=media)
-    response.headers["ETag"] = etag
-    response.headers["Vary"] = "Accept"
-    return await gzip_large(request, response)

@@ -119,7 +119,7 @@ class ApiServer:
         context = RequestContext(user, f"{self._request_prefix}-{self._requests}", warnings.append)
         resource = parse_resource(parts)
         if resource is None:
-            response = await self._non_resources.serve(request, context, parts)
+            response = await self._non_resources.serve(request, context, parts, query)
         else:
             wanted = PLAIN if resource.subresource == PROXY else negotiate(request.headers.get("Accept", ""))
             response = await self._resources.serve(request, context, resource, query, wanted, warnings)

@@ -42,6 +42,20 @@ async def test_v3_index_leads_to_documents(http: aiohttp.ClientSession) -> None:
         assert response.status == 406
 
 
+async def test_a_document_asked_for_by_its_hash_may_be_kept_for_ever(http: aiohttp.ClientSession) -> None:
+    async with http.get("/openapi/v3") as response:
+        address = json.loads(await response.read())["paths"]["api/v1"]["serverRelativeURL"]
+    async with http.get(address, headers={"Accept-Encoding": "gzip"}) as response:
+        assert response.headers["Cache-Control"].endswith("immutable")
+        assert response.headers["Content-Encoding"] == "gzip"
+        etag = response.headers["ETag"].strip('"')
+        assert address.endswith(f"?hash={etag}")
+    async with http.get("/openapi/v3/api/v1?hash=OLD", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (301, address)
+    async with http.get("/openapi/v3/api/v1") as response:
+        assert "immutable" not in response.headers["Cache-Control"]
+
+
 async def test_documents_are_kept_until_the_table_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
     original = openapi.v3_index
