@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from orch.api.base import ApiStruct, Int32, always
 from orch.api.causes import Causes
@@ -21,6 +22,7 @@ from orch.errors import Cause
 
 
 class ServiceBackendPort(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     name: str | None = None
     number: Int32 | None = None
 

@@ -1,6 +1,7 @@
 """PersistentVolume (core/v1), all sources."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from msgspec import field
 
@@ -20,6 +21,7 @@ from orch.errors import Cause
 
 
 class SecretReference(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     name: str | None = None
     namespace: str | None = None
 

@@ -1,6 +1,7 @@
 """ResourceQuota (core/v1): how much a namespace may hold. What counts how much is in `orch.api.quota_usage`."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from orch.api import quantity
 from orch.api.base import ApiStruct, Quantity, always
@@ -19,6 +20,7 @@ class ScopedResourceSelectorRequirement(ApiStruct):
 
 
 class ScopeSelector(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     match_expressions: tuple[ScopedResourceSelectorRequirement, ...] | None = None
 
 

@@ -1,9 +1,10 @@
 """RuntimeClass (node.k8s.io/v1): a handler of the node's runtime, what it costs, and where it is to be found."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from orch.api import quantity
-from orch.api.base import ApiStruct, Quantity, always
+from orch.api.base import ApiStruct, Quantity, always, atomic_map
 from orch.api.causes import Causes
 from orch.api.change import change, into
 from orch.api.formats import dns_label_problem
@@ -20,7 +21,7 @@ class Overhead(ApiStruct):
 
 
 class Scheduling(ApiStruct):
-    node_selector: dict[str, str] | None = None
+    node_selector: Annotated[dict[str, str] | None, atomic_map()] = None
     tolerations: tuple[Toleration, ...] | None = None
 
 

@@ -1,6 +1,7 @@
 """StorageClass (storage.k8s.io/v1), and which class of a cluster is the default."""
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from orch.api.base import ApiStruct, always
 from orch.api.causes import Causes
@@ -17,6 +18,7 @@ class TopologySelectorLabelRequirement(ApiStruct):
 
 
 class TopologySelectorTerm(ApiStruct):
+    is_atomic: ClassVar[bool] = True
     match_label_expressions: tuple[TopologySelectorLabelRequirement, ...] | None = None
 
 
