@@ -24,6 +24,7 @@ from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts
 from nodeagent.pod_worker import PodWorker
 from nodeagent.runtime.interface import ContainerExited, ContainerStatus, NoSuchContainer, SandboxStatus
+from nodeagent.static_pods import StaticPods
 from nodeagent.streams import Streams, StreamTarget
 from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
 from orch.api.meta import Object
@@ -76,10 +77,12 @@ class Agent:
         network: NodeNetwork,
         describe: Callable[[str], Node],
         ids: Ids,
+        static_pods: StaticPods,
     ) -> None:
         self._node_name, self._boot_id, self._version = node_name, boot_id, version
         self._desired, self._outbox, self._parts, self._network = desired, outbox, parts, network
         self._describe = describe
+        self._static = static_pods
         self._link = Link(dial, self, desired, outbox, ids)
         self._streams = Streams(parts.runtime, self)
         self._stream_slots = STREAMS_MAX
@@ -93,11 +96,13 @@ class Agent:
     async def run(self) -> None:
         """Until cancelled. Leaves all containers as they are."""
         self._desired.load()
+        self._static.read()
         async with asyncio.TaskGroup() as self._group:
             await self._adopt()
             self._group.create_task(forever("runtime-exits", self._watch_exits))
             self._group.create_task(forever("link", self._link.run))
             self._group.create_task(forever("node-status", self._watch_node))
+            self._group.create_task(forever("static-pods", self._watch_static_pods))
 
     # What runs here.
 
@@ -107,7 +112,7 @@ class Agent:
         containers: dict[str, list[ContainerStatus]] = {}
         for container in await self._parts.runtime.list_containers():
             containers.setdefault(container.pod_uid, []).append(container)
-        for pod in self._desired.pods():
+        for pod in (*self._desired.pods(), *self._static.pods()):
             uid = pod.metadata.uid
             self._start(pod, sandboxes.get(uid), tuple(containers.get(uid, ())))
         self._network.apply_snapshot([o for kind in NETWORK_KINDS for o in self._desired.all_of(kind)])
@@ -136,6 +141,7 @@ class Agent:
             run = partial(self._run_successor, worker.uid)
         self._worker_backoff.forget(worker.uid)
         del self._workers[worker.uid]
+        self._start_static_pods()
         log.info("pod_gone", pod=f"{worker.machine.pod.metadata.namespace}/{worker.machine.pod.metadata.name}")
 
     async def _came_to_its_end(self, pod: Pod, run: Callable[[], Awaitable[None]]) -> bool:
@@ -154,7 +160,7 @@ class Agent:
         """With what is wanted and what runs now: what was posted to the broken worker counts no more."""
         sandboxes = [s for s in await self._parts.runtime.list_pod_sandboxes() if s.pod_uid == uid]
         containers = tuple(c for c in await self._parts.runtime.list_containers() if c.pod_uid == uid)
-        wanted = self._desired.pod(uid)
+        wanted = self._desired.pod(uid) or self._static.pod(uid)
         worker = self._worker(wanted or self._workers[uid].machine.pod)
         worker.adopt(sandboxes[0] if sandboxes else None, containers)
         if wanted is None:
@@ -199,6 +205,32 @@ class Agent:
             worker.post(PodDesired(new))
         else:
             self._start(new)
+
+    async def _watch_static_pods(self) -> None:
+        with self._static.changes() as changes:
+            while True:
+                self._read_static_pods()
+                if changes is None:
+                    await asyncio.Event().wait()
+                else:
+                    await changes.wait()
+
+    def _read_static_pods(self) -> None:
+        before = self._static.pods()
+        self._static.read()
+        for pod in before:
+            if self._static.pod(pod.metadata.uid) is None:
+                log.info("static_pod_gone", pod=f"{pod.metadata.namespace}/{pod.metadata.name}", uid=pod.metadata.uid)
+                self._pod_changed(pod, None)
+        self._outbox.static_pods([PODS.codec.encode(pod) for pod in self._static.pods()])
+        self._start_static_pods()
+
+    def _start_static_pods(self) -> None:
+        """A pod whose file changed begins when the one of the same name before it has ended."""
+        taken = {_full_name(worker.machine.pod) for worker in self._workers.values()}
+        for pod in self._static.pods():
+            if _full_name(pod) not in taken:
+                self._start(pod)
 
     def _input_changed(self, kind: str, obj: Object | None) -> None:
         assert obj is not None, "a change has an old or a new object"
@@ -290,3 +322,7 @@ class Agent:
             attempt=machine.attempt if running or ended is None else ended.attempt,
             waiting="" if running else machine.waiting_reason or ("it has ended" if ended else "ContainerCreating"),
         )
+
+
+def _full_name(pod: Pod) -> tuple[str, str]:
+    return pod.metadata.namespace, pod.metadata.name

@@ -5,8 +5,6 @@ rotated file to the current one. A line is `<RFC 3339 time> <stdout|stderr> <F|P
 one line. Following waits for the file to change by inotify, never by polling.
 """
 
-import asyncio
-import ctypes
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,11 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from nodeagent.folder_watch import WRITTEN, FolderWatch
 from orch.errors import OrchError
 
 CHUNK_BYTES = 64 * 1024
-_IN_MODIFY, _IN_CREATE, _IN_MOVED_TO = 0x2, 0x100, 0x80
-_IN_NONBLOCK, _IN_CLOEXEC = 0o4000, 0o2000000
 
 
 class NoLog(OrchError):
@@ -193,7 +190,7 @@ class _Reader:
 
 async def _follow(folder: Path, reader: _Reader, running: Callable[[], bool]) -> AsyncIterator[Entry]:
     """Subscribes before it reads, so that no write falls between; ends after a read that began when nothing ran."""
-    with _FolderWatch(folder) as changes:
+    with FolderWatch(folder, WRITTEN) as changes:
         while True:
             still = running()
             for entry in reader.entries():
@@ -205,39 +202,3 @@ async def _follow(folder: Path, reader: _Reader, running: Callable[[], bool]) ->
 
 CHECK_RUNNING_S = 1.0
 """How soon a follower notices that a container ended without another word."""
-
-
-class _FolderWatch:
-    """inotify on one folder: writes to its files, and new ones."""
-
-    def __init__(self, folder: Path) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = self._libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
-        mask = _IN_MODIFY | _IN_CREATE | _IN_MOVED_TO
-        if self._descriptor < 0 or self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), mask) < 0:
-            errno = ctypes.get_errno()
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-            raise OSError(errno, f"inotify on {folder}")
-        self._changed = asyncio.Event()
-
-    def __enter__(self) -> "_FolderWatch":
-        asyncio.get_running_loop().add_reader(self._descriptor, self._drain)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        asyncio.get_running_loop().remove_reader(self._descriptor)
-        os.close(self._descriptor)
-
-    def _drain(self) -> None:
-        os.read(self._descriptor, CHUNK_BYTES)
-        self._changed.set()
-
-    async def wait(self, timeout_s: float) -> None:
-        """Until something changed since the last wait, or the time is over."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return
-        self._changed.clear()

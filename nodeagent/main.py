@@ -40,6 +40,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--service-cidr", type=IPv4Network, default=IPv4Network("10.96.0.0/16"))
     add("--cluster-domain", default="cluster.local")
     add("--overlay", choices=("vxlan", "host-gw"), default="vxlan", help="how pods reach other nodes")
+    add("--static-pods", type=Path, metavar="DIR", help="a folder of Pod manifests that this node runs by itself")
     add("--log-format", choices=("text", "json"), default="text")
     add("--debug", action="store_true")
     add("--inherited", type=Inherited.parse, help=argparse.SUPPRESS)

@@ -48,6 +48,7 @@ from nodeagent.runtime.cgroups import Cgroups, Layout
 from nodeagent.runtime.interface import Resources
 from nodeagent.runtime.mount_namespace import SharedMountNamespace, prepare_mount_namespace
 from nodeagent.runtime.runtime import CrunRuntime
+from nodeagent.static_pods import StaticPods
 from nodeagent.supervisor import EX_CONFIG, keep_from_children
 from nodeagent.usage_reporter import UsageReporter
 from nodeagent.volumes.pod_files import PodDns
@@ -259,6 +260,7 @@ class _NodeParts:
             network=network,
             describe=self._describe,
             ids=self._ids,
+            static_pods=StaticPods(options.static_pods, options.node_name),
         )
 
     def _pod_name(self, uid: str) -> tuple[str, str] | None:

@@ -54,6 +54,8 @@ class Outbox:
         self._events: deque[bytes] = deque(maxlen=EVENTS_MAX)
         self._node_status = b""
         self._network_revision = 0
+        self._static_pods: list[bytes] = []
+        self._static_pods_untold = False
         self._usage: node_pb2.Usage | None = None
         self.wake = asyncio.Event()
 
@@ -76,6 +78,12 @@ class Outbox:
         self._node_status = node
         self.wake.set()
 
+    def static_pods(self, pods: list[bytes]) -> None:
+        """All that there are, as Pod JSON; told again with every session, so that the server can tidy up."""
+        self._static_pods_untold = self._static_pods_untold or pods != self._static_pods
+        self._static_pods = pods
+        self.wake.set()
+
     def network_applied(self, revision: int) -> None:
         self._network_revision = revision
         self.wake.set()
@@ -93,6 +101,7 @@ class Outbox:
 
     def tell_all_again(self) -> None:
         self._unsent = dict.fromkeys(self._statuses)
+        self._static_pods_untold = True
         self.wake.set()
 
     def take(self) -> list[node_pb2.AgentMessage]:
@@ -103,6 +112,9 @@ class Outbox:
             status = node_pb2.NodeStatus(node=self._node_status)
             messages.append(node_pb2.AgentMessage(node_status=status))
             self._node_status = b""
+        if self._static_pods_untold:
+            messages.append(node_pb2.AgentMessage(static_pods=node_pb2.StaticPods(pods=self._static_pods)))
+            self._static_pods_untold = False
         if self._unsent:
             reports = [self._report(uid, self._statuses[uid]) for uid in self._unsent]
             messages.append(node_pb2.AgentMessage(pod_statuses=node_pb2.PodStatuses(reports=reports)))

@@ -28,6 +28,7 @@ from nodeagent.outbox import Outbox
 from nodeagent.pod_parts import PodParts
 from nodeagent.runtime.fake import FakeImages, FakeRuntime, Program
 from nodeagent.runtime.interface import ContainerConfig
+from nodeagent.static_pods import StaticPods
 from orch.api.kind import Kind
 from orch.api.kinds import PODS, builtin_kinds
 from orch.api.meta import Object
@@ -126,6 +127,7 @@ class FakeNode:
     probes: FakeProbes = field(default_factory=FakeProbes)
     volumes: FakeVolumes = field(default_factory=FakeVolumes)
     images: FakeImages = field(default_factory=FakeImages)
+    static_folder: Path | None = None
 
     def __post_init__(self) -> None:
         self.runtime = FakeRuntime(SystemClock(), self.program)
@@ -159,6 +161,7 @@ class FakeNode:
             network=self.network,
             describe=self._describe,
             ids=ids,
+            static_pods=StaticPods(self.static_folder, self.name),
         )
         await agent.run()
 

@@ -8,21 +8,19 @@ pod always means confirmed.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from msgspec.structs import replace
 
 from controlplane.registry import content, failures
 from controlplane.registry.interface import User
 from controlplane.registry.strategy import Strategy
-from orch.api import quantity
 from orch.api.causes import Causes, invalid
 from orch.api.identities import NODES_GROUP
 from orch.api.kind import Kind
 from orch.api.kinds import PODS
-from orch.api.pod.container import Container
 from orch.api.pod.ephemeral_rules import validate_ephemeral_update
-from orch.api.pod.spec import Pod, PodSpec
+from orch.api.pod.qos import qos_class
+from orch.api.pod.spec import Pod
 from orch.api.pod.status import TERMINAL_PHASES, PodCondition, PodStatus
 from orch.api.subresources import Binding
 from orch.errors import Cause
@@ -32,7 +30,6 @@ NODEPLANE_USER = "system:orch-nodeplane"
 EPHEMERAL_CONTAINERS = "ephemeralcontainers"
 UNCONFIRMED_GRACE_MIN_S = 1
 DEFAULT_GRACE_S = 30
-_QOS_RESOURCES = ("cpu", "memory")
 
 
 class PodStrategy(Strategy[Pod]):
@@ -113,25 +110,3 @@ def _placed(pod: Pod, node: str, annotations: Mapping[str, str] | None, now: dat
     if not annotations:
         return pod
     return content.with_metadata(pod, annotations={**(pod.metadata.annotations or {}), **annotations})
-
-
-def qos_class(spec: PodSpec) -> str:
-    """Guaranteed, Burstable or BestEffort (core/v1 PodQOSClass; component-helpers `qos.ComputePodQOS`)."""
-    containers = (*spec.containers, *(spec.init_containers or ()))
-    if not any(_amounts(container, "requests") or _amounts(container, "limits") for container in containers):
-        return "BestEffort"
-    return "Guaranteed" if all(_is_guaranteed(container) for container in containers) else "Burstable"
-
-
-def _is_guaranteed(container: Container) -> bool:
-    limits, requests = _amounts(container, "limits"), _amounts(container, "requests")
-    return set(limits) == set(_QOS_RESOURCES) and all(
-        requests.get(name, limits[name]) == limits[name] for name in limits
-    )
-
-
-def _amounts(container: Container, which: str) -> dict[str, Any]:
-    """CPU and memory amounts that are not zero."""
-    named = getattr(container.resources, which, None) or {}
-    amounts = {name: quantity.parse(named[name]) for name in _QOS_RESOURCES if name in named}
-    return {name: amount for name, amount in amounts.items() if amount > 0}

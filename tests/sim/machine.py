@@ -12,6 +12,7 @@ from nodeagent.outbox import Outbox
 from nodeagent.pod_parts import PodParts
 from nodeagent.runtime.fake import FakeImages, FakeRuntime, Program
 from nodeagent.runtime.interface import ContainerConfig
+from nodeagent.static_pods import StaticPods
 from orch.api.node import Node
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
@@ -94,6 +95,7 @@ class SimMachine:
             network=FakeNetwork(outbox.network_applied),
             describe=self._describe,
             ids=self._ids,
+            static_pods=StaticPods(None, self.name),
         )
 
     def _describe(self, not_ready: str) -> Node:

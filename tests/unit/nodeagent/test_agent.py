@@ -15,6 +15,7 @@ from nodeagent.link import LinkLost
 from nodeagent.outbox import Outbox
 from nodeagent.pod_instructions import Instruction
 from nodeagent.pod_machine import PodMachine
+from nodeagent.static_pods import StaticPods
 from orch.api.kinds import PODS
 from orch.api.meta import ObjectMeta
 from orch.api.node import Node
@@ -29,8 +30,10 @@ from tests.unit.nodeagent.test_pod_worker import Machine
 class Alone:
     """An agent that never reaches its server, with pods that an earlier session brought."""
 
-    def __init__(self, folder: Path, *pods: Pod) -> None:
-        self.machine = Machine(folder / "logs")
+    def __init__(
+        self, folder: Path, *pods: Pod, static_folder: Path | None = None, machine: Machine | None = None
+    ) -> None:
+        self.machine = machine or Machine(folder / "logs")
         self.desired = DesiredState(folder / "state", folder / "run")
         self.desired.load()
         self.desired.begin(Position(1, 5, "c"))
@@ -47,6 +50,7 @@ class Alone:
             network=FakeNetwork(lambda revision: None),
             describe=lambda not_ready: Node(metadata=ObjectMeta(name="node-1")),
             ids=SeededIds(1),
+            static_pods=StaticPods(static_folder, "node-1"),
         )
 
 

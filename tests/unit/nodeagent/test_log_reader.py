@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.log_reader import Entry, LogOptions, NoLog, _FolderWatch, attempts, parse_entry, read_log
+from nodeagent.folder_watch import WRITTEN, FolderWatch
+from nodeagent.log_reader import Entry, LogOptions, NoLog, attempts, parse_entry, read_log
 
 
 def line(second: int, text: str, stream: str = "stdout", tag: str = "F") -> str:
@@ -99,5 +100,5 @@ def test_a_folder_that_cannot_be_watched_keeps_no_descriptor(tmp_path: Path) -> 
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         with pytest.raises(OSError, match="inotify"):
-            _FolderWatch(tmp_path / "gone")
+            FolderWatch(tmp_path / "gone", WRITTEN)
     assert len(os.listdir("/proc/self/fd")) == before

@@ -4,10 +4,10 @@ import pytest
 from msgspec.structs import replace
 
 from controlplane.registry.interface import User, WriteOptions
-from controlplane.registry.pod import qos_class
 from orch.api.kinds import NODES, PODS
 from orch.api.meta import DeleteOptions
 from orch.api.pod.container import Container, EphemeralContainer
+from orch.api.pod.qos import qos_class
 from orch.api.pod.spec import Pod, PodSpec
 from orch.api.shared import ResourceRequirements
 from orch.client.client import PatchType
