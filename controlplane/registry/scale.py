@@ -10,7 +10,7 @@ from controlplane.registry.interface import Stored
 from orch.api.codec import StructCodec
 from orch.api.kind import Kind
 from orch.api.meta import LabelSelector, Object, ObjectMeta
-from orch.api.selectors import from_label_selector
+from orch.api.selectors import from_label_selector, from_labels
 from orch.api.subresources import Scale, ScaleSpec, ScaleStatus
 
 T = TypeVar("T", bound=Object)
@@ -56,6 +56,9 @@ def scaled(kind: Kind[T], obj: T, scale: Scale) -> T:
 
 
 def _selector_text(selector: Mapping[str, Any] | None) -> str | None:
+    """A LabelSelector, or a map of labels as a ReplicationController has it."""
     if selector is None:
         return None
+    if all(isinstance(value, str) for value in selector.values()):
+        return str(from_labels(selector))
     return str(from_label_selector(msgspec.convert(selector, LabelSelector)))

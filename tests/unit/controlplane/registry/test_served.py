@@ -1,4 +1,4 @@
-"""One stored Event, read and written as core/v1 and as events.k8s.io/v1."""
+"""One stored object in two group-versions: Events of core and events.k8s.io, autoscalers of v1 and v2."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from controlplane.registry.interface import ListOptions, WatchOptions
 from orch.api import event as core
 from orch.api.events import Event, EventSeries
-from orch.api.kinds import EVENTS, EVENTS_V1
+from orch.api.kinds import EVENTS, EVENTS_V1, HORIZONTALPODAUTOSCALERS, HORIZONTALPODAUTOSCALERS_V1
 from orch.api.meta import DeleteOptions, ObjectMeta
 from orch.api.shared import ObjectReference
 from orch.client.client import EventType
@@ -167,3 +167,31 @@ async def test_an_informer_follows_a_form() -> None:
         await informer.reached(int(created.metadata.resource_version))
         assert informer.get("default", "e") == created
         running.cancel()
+
+
+@virtual
+async def test_an_autoscaler_is_one_object_in_two_versions() -> None:
+    async with world() as w:
+        reference = {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}
+        await w.admin.create(
+            HORIZONTALPODAUTOSCALERS_V1,
+            HORIZONTALPODAUTOSCALERS_V1.codec.from_plain(
+                {
+                    "metadata": {"name": "x", "namespace": "default"},
+                    "spec": {"maxReplicas": 3, "scaleTargetRef": reference},
+                }
+            ),
+        )
+        stored = await w.admin.get(HORIZONTALPODAUTOSCALERS, "x", "default")
+        assert (stored.api_version, stored.spec.min_replicas, len(stored.spec.metrics or ())) == (
+            "autoscaling/v2",
+            1,
+            1,
+        )
+        patch = {"spec": {"targetCPUUtilizationPercentage": 50}}
+        patched = await w.admin.patch(HORIZONTALPODAUTOSCALERS_V1, "x", "default", patch)
+        assert (patched.metadata.generation, patched.spec.target_cpu_utilization_percentage) == (2, 50)
+        status = replace(patched.status, desired_replicas=2)
+        told = await w.admin.update(HORIZONTALPODAUTOSCALERS_V1, replace(patched, status=status), subresource="status")
+        assert (told.metadata.generation, told.status.desired_replicas) == (2, 2)
+        assert (await w.admin.update(HORIZONTALPODAUTOSCALERS_V1, told)).metadata == told.metadata

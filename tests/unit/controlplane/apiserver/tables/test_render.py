@@ -137,3 +137,77 @@ def test_table_of_a_kind_without_columns() -> None:
 def test_unknown_include_object() -> None:
     with pytest.raises(BadRequest, match="includeObject"):
         table_body(kind_named("Namespace"), (), {}, "v1", "Some", NOW)
+
+
+def test_kinds_that_keep_pods() -> None:
+    template = {"metadata": {"labels": {"app": "x"}}, **CONTAINERS}
+    keeper = {"replicas": 3, "selector": {"matchLabels": {"app": "x"}}, "template": template}
+    shown = ["a,b", "i:1,j:2"]
+    assert row("StatefulSet", spec=keeper, status={"readyReplicas": 2}) == ["x", "2/3", "60m", *shown]
+    controller = {**keeper, "selector": {"app": "x"}}
+    assert row("ReplicationController", spec=controller, status={"replicas": 3}) == [
+        "x",
+        3,
+        3,
+        0,
+        "60m",
+        *shown,
+        "app=x",
+    ]
+    status = {"desiredNumberScheduled": 3, "currentNumberScheduled": 2, "numberReady": 1, "numberAvailable": 1}
+    daemon = {key: value for key, value in keeper.items() if key != "replicas"}
+    assert row("DaemonSet", spec=daemon, status=status) == ["x", 3, 2, 1, 0, 1, "<none>", "60m", *shown, "app=x"]
+    assert row("PodTemplate", template=template) == ["x", *shown, "app=x"]
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}
+    assert row("ControllerRevision", revision=2, metadata={"ownerReferences": [owner]}) == [
+        "x", "daemonset.apps/d", 2, "60m",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "expected"),
+    [
+        ({"completions": 3}, {"succeeded": 1}, ["Running", "1/3", ""]),
+        ({"parallelism": 2}, {}, ["Running", "0/1 of 2", ""]),
+        (
+            {"completions": 1},
+            {"succeeded": 1, "startTime": "2026-01-01T11:00:00Z", "completionTime": "2026-01-01T11:00:09Z"}
+            | {"conditions": [{"type": "Complete", "status": "True"}]},
+            ["Complete", "1/1", "9s"],
+        ),
+        ({}, {"conditions": [{"type": "Suspended", "status": "True"}]}, ["Suspended", "0/1", ""]),
+    ],
+)
+def test_jobs(spec: dict[str, Any], status: dict[str, Any], expected: list[Any]) -> None:
+    assert row("Job", spec=spec, status=status)[1:4] == expected
+
+
+def test_cron_jobs() -> None:
+    spec = {"schedule": "@daily", "suspend": False, "jobTemplate": {"spec": {"template": CONTAINERS}}}
+    cells = row("CronJob", spec=spec, status={"lastScheduleTime": "2026-01-01T11:30:00Z", "active": [{}]})
+    assert cells == ["x", "@daily", "<none>", "False", 1, "30m", "60m", "a,b", "i:1,j:2", "<none>"]
+
+
+def test_autoscalers_and_budgets() -> None:
+    metrics = [
+        {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}},
+        {"type": "External", "external": {"metric": {}, "target": {"type": "AverageValue", "averageValue": "5"}}},
+        {"type": "Object", "object": {"metric": {}, "target": {"type": "Value", "value": "9"}}},
+    ]
+    current = [{"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 40}}}]
+    spec = {"scaleTargetRef": {"kind": "Deployment", "name": "web"}, "maxReplicas": 5, "metrics": metrics}
+    assert row("HorizontalPodAutoscaler", spec=spec, status={"currentMetrics": current, "currentReplicas": 2}) == [
+        "x", "Deployment/web", "cpu: 40%/80%, <unknown>/5 (avg) + 1 more...", "<unset>", 5, 2, "60m",
+    ]  # fmt: skip
+    assert row("PodDisruptionBudget", spec={"minAvailable": "50%"}) == ["x", "50%", "N/A", 0, "60m"]
+
+
+def test_another_form_has_the_columns_of_the_stored_kind() -> None:
+    form = next(kind for kind in ALL_KINDS if kind.api_version == "events.k8s.io/v1")
+    event = form.codec.from_plain(
+        {"metadata": {"name": "x"}, "note": "hello", "regarding": {"kind": "Pod", "name": "p"}}
+    )
+    stored = Stored(event, 1, form.codec.encode(event))
+    table = json.loads(table_body(form, (stored,), {}, "v1", "Object", NOW))
+    assert {"pod/p", "hello"} <= set(table["rows"][0]["cells"])
+    assert table["rows"][0]["object"]["note"] == "hello"
