@@ -176,8 +176,8 @@ async def test_unknown_fields_are_refused_before_anything_is_made(running: Runni
 
 async def test_explain(running: RunningServer, kubectl: Kubectl) -> None:
     out = await kubectl.run(running.kubeconfig, "explain", "deployment.spec.template.spec.containers.resources")
-    assert "limits" in out
-    assert "requests" in out
+    for words in ("limits", "requests", "What is set aside of each resource"):
+        assert words in out
 
 
 async def test_logs_and_exec(running: RunningServer, kubectl: Kubectl, streams: FakeStreams) -> None:

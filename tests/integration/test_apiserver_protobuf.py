@@ -54,6 +54,13 @@ async def running(tmp_path: Path) -> AsyncIterator[RunningServer]:
         yield running
 
 
+@pytest.mark.parametrize("kubectl", [k for k in installed() if k.version >= (1, 24)], ids=lambda kubectl: kubectl.name)
+async def test_tokens(running: RunningServer, kubectl: Kubectl) -> None:
+    await kubectl.run(running.kubeconfig, "create", "serviceaccount", "robot")
+    token = await kubectl.run(running.kubeconfig, "create", "token", "robot", "--duration=1h")
+    assert token.count(".") == 2
+
+
 @pytest.mark.parametrize("kubectl", installed(), ids=lambda kubectl: kubectl.name)
 async def test_generators(running: RunningServer, kubectl: Kubectl) -> None:
     files = {"tls": running.directory / "server.crt", "key": running.directory / "server.key"}

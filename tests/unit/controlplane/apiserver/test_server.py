@@ -217,6 +217,12 @@ async def test_readyz_reports_a_failing_check(tmp_path: Path, api: FakeApi, stre
         async with aiohttp.ClientSession(running.access.server, connector=connector) as http:
             async with http.get("/readyz") as response:
                 assert (response.status, "[-]store failed: no quorum" in await response.text()) == (500, True)
+            async with http.get("/readyz/store") as response:
+                assert response.status == 500
+            async with http.get("/readyz/ping") as response:
+                assert await response.text() == "ok"
+            async with http.get("/readyz/nothing") as response:
+                assert response.status == 404
             async with http.get("/livez?verbose") as response:
                 assert (response.status, await response.text()) == (200, "[+]ping ok\nlivez check passed\n")
             async with http.get("/readyz?exclude=store") as response:

@@ -10,7 +10,7 @@ from orch.api.configmap import ConfigMap
 from orch.api.kinds import CONFIGMAPS, NODES, PODS
 from orch.api.meta import ObjectMeta
 from orch.client.client import EventType
-from orch.errors import BadRequest, Expired, Invalid, Timeout
+from orch.errors import BadRequest, Expired, Invalid, Timeout, from_status
 from tests.sim.virtual_loop import virtual
 from tests.unit.controlplane.world import World, new_node, new_pod, take, world
 
@@ -178,8 +178,14 @@ async def test_pages_end_when_their_revision_is_compacted() -> None:
         await create(w, *"abcde")
         first = await w.admin.list(CONFIGMAPS, "default", limit=2)
         await w.backend.compact(await create(w, "f"))
-        with pytest.raises(Expired):
+        with pytest.raises(Expired) as refused:
             await w.admin.list(CONFIGMAPS, "default", limit=2, continue_token=first.continue_token)
+        now = refused.value.continue_token
+        assert from_status(refused.value.to_status()).continue_token == now
+        rest = await w.admin.list(CONFIGMAPS, "default", limit=3, continue_token=now)
+        assert [item.metadata.name for item in rest.items] == ["c", "d", "e"]
+        last = await w.admin.list(CONFIGMAPS, "default", limit=3, continue_token=rest.continue_token)
+        assert [item.metadata.name for item in last.items] == ["f"]
 
 
 @virtual
