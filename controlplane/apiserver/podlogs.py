@@ -62,7 +62,11 @@ def log_request(query: Query, target: ContainerTarget, now: datetime) -> LogRequ
     if since_time and since_s is not None:
         causes.append(Cause("FieldValueForbidden", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
     if stream not in STREAMS:
-        causes.append(Cause("FieldValueNotSupported", f'Unsupported value: "{stream}"', "stream"))
+        supported = ", ".join(f'"{name}"' for name in STREAMS)
+        why = f'Unsupported value: "{stream}": supported values: {supported}'
+        causes.append(Cause("FieldValueNotSupported", why, "stream"))
+    if tail is not None and stream in STREAMS[1:]:
+        causes.append(Cause("FieldValueForbidden", "`tailLines` and specific `stream` are mutually exclusive for now"))
     if causes:
         message = ", ".join(f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in causes)
         raise Invalid(f'PodLogOptions "" is invalid: {message}', kind="PodLogOptions", causes=causes)

@@ -19,6 +19,9 @@ VERBS = {
     "delete": "delete objects",
     "logs": "print what containers wrote",
     "exec": "run a command in a container",
+    "attach": "connect to the first process of a container",
+    "cp": "copy files to and from containers",
+    "port-forward": "let local ports lead to ports of a pod",
     "scale": "set the number of replicas",
     "rollout": "status, history, undo, pause, resume, restart of a deployment",
     "events": "list events, oldest first",
@@ -30,7 +33,7 @@ VERBS = {
     "version": "print the versions of client and server",
 }
 """Verb -> what it does. The module is orch.cli.<verb>, with a trailing underscore where Python needs one."""
-_MODULES = {"exec": "exec_", "api-resources": "api_resources"}
+_MODULES = {"exec": "exec_", "api-resources": "api_resources", "port-forward": "port_forward"}
 _FLAGS_WITH_VALUE = ("-n", "--namespace", "--context", "--kubeconfig")
 
 

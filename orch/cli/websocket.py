@@ -1,7 +1,7 @@
-"""A websocket client over a connected socket (RFC 6455), as small as `orch exec` needs it.
+"""A websocket client over a connected socket (RFC 6455), as small as the streams of `orch` need it.
 
-Speaks binary messages only. Reading never blocks once the socket is non-blocking, so that one select loop can serve
-terminal and server. Must not know what the messages mean.
+Speaks binary messages only. Only `send` waits for the server; reading, `queue` and `flush` never do, so that
+one select loop can serve both directions. Must not know what the messages mean.
 """
 
 import base64
@@ -23,6 +23,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 NORMAL_CLOSURE = 1000
 READ_BYTES = 64 * 1024
+READS_AT_ONCE_MAX = 16
 HEADER_BYTES_MAX = 64 * 1024
 
 
@@ -40,7 +41,10 @@ class WebSocket:
         self._socket = sock
         self._buffer = bytearray()
         self._fragments = bytearray()
+        self._unsent = bytearray()
         self.closed = False
+        self.more = False
+        """There may be more to read than select can tell."""
         try:
             self.protocol = self._handshake(target, headers, protocols)
         except BaseException:
@@ -52,7 +56,24 @@ class WebSocket:
         return self._socket.fileno()
 
     def send(self, payload: bytes) -> None:
-        self._send_frame(_BINARY, payload)
+        self.queue(payload)
+        self._drain()
+
+    def queue(self, payload: bytes) -> None:
+        """To be sent by `flush`."""
+        self._queue_frame(_BINARY, payload)
+
+    def flush(self) -> None:
+        """Sends what the socket takes."""
+        while self._unsent:
+            try:
+                del self._unsent[: self._socket.send(bytes(self._unsent[:READ_BYTES]))]
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return
+
+    @property
+    def unsent(self) -> bool:
+        return bool(self._unsent)
 
     def receive(self) -> Iterator[bytes]:
         """Messages that have arrived; waits for nothing. Sets `closed` at the end."""
@@ -60,7 +81,8 @@ class WebSocket:
         while (frame := self._next_frame()) is not None:
             opcode, final, payload = frame
             if opcode == _PING:
-                self._send_frame(_PONG, payload)
+                self._queue_frame(_PONG, payload)
+                self.flush()
             elif opcode == _CLOSE:
                 self.closed = True
             elif opcode in (_CONTINUATION, _TEXT, _BINARY):
@@ -70,9 +92,10 @@ class WebSocket:
                     yield message
 
     def close(self) -> None:
-        """Says good-bye, unless the server was quicker."""
+        """Says good-bye, unless the server was quicker or takes nothing."""
         with contextlib.suppress(OSError):
-            self._send_frame(_CLOSE, struct.pack(">H", NORMAL_CLOSURE))
+            self._queue_frame(_CLOSE, struct.pack(">H", NORMAL_CLOSURE))
+            self.flush()
         self._socket.close()
 
     def _handshake(self, target: str, headers: Mapping[str, str], protocols: Sequence[str]) -> str:
@@ -113,7 +136,8 @@ class WebSocket:
         return bytes(self._buffer)
 
     def _read_available(self) -> None:
-        while True:
+        self.more = False
+        for _ in range(READS_AT_ONCE_MAX):
             try:
                 data = self._socket.recv(READ_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -122,6 +146,7 @@ class WebSocket:
                 self.closed = True
                 return
             self._buffer += data
+        self.more = True
 
     def _next_frame(self) -> tuple[int, bool, bytes] | None:
         """(opcode, final, payload) of a whole frame at the head of the buffer; servers do not mask."""
@@ -139,7 +164,7 @@ class WebSocket:
         del self._buffer[: start + length]
         return first & 0x0F, bool(first & 0x80), payload
 
-    def _send_frame(self, opcode: int, payload: bytes) -> None:
+    def _queue_frame(self, opcode: int, payload: bytes) -> None:
         """Clients mask what they send (RFC 6455 5.3)."""
         length = len(payload)
         size = (
@@ -150,14 +175,10 @@ class WebSocket:
         mask = os.urandom(4)
         repeated = (mask * (length // 4 + 1))[:length]
         masked = (int.from_bytes(payload) ^ int.from_bytes(repeated)).to_bytes(length)
-        self._send_all(bytes([0x80 | opcode]) + size + mask + masked)
+        self._unsent += bytes([0x80 | opcode]) + size + mask + masked
 
-    def _send_all(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[self._socket.send(view) :]
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                select.select([], [self._socket], [])
-            except ssl.SSLWantReadError:
-                select.select([self._socket], [], [])
+    def _drain(self) -> None:
+        self.flush()
+        while self._unsent:
+            select.select([], [self._socket], [])
+            self.flush()

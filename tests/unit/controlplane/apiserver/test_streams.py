@@ -36,6 +36,15 @@ async def test_log_options_reach_the_node(http: aiohttp.ClientSession, streams: 
 
 
 @pytest.mark.usefixtures("pod")
+async def test_one_stream_of_an_earlier_attempt(http: aiohttp.ClientSession, streams: FakeStreams) -> None:
+    options = "stream=Stderr&previous=true&limitBytes=9&insecureSkipTLSVerifyBackend=true"
+    async with http.get(f"{POD}/log?{options}") as response:
+        assert (response.status, response.headers.getall("Warning", [])) == (200, [])
+    _, request = streams.log_requests[0]
+    assert (request.stream, request.previous, request.limit_bytes) == ("Stderr", True, 9)
+
+
+@pytest.mark.usefixtures("pod")
 async def test_a_node_that_refuses_is_a_status(http: aiohttp.ClientSession, streams: FakeStreams) -> None:
     streams.refusal = BadRequest('container "app" in pod "web" is waiting to start: ContainerCreating')
     async with http.get(f"{POD}/log") as response:
@@ -59,6 +68,8 @@ async def test_a_log_that_breaks_is_not_taken_for_a_whole(http: aiohttp.ClientSe
         pytest.param("tailLines=x", 400, id="no number"),
         pytest.param("sinceTime=yesterday", 400, id="no time"),
         pytest.param("sinceTime=2026-01-01T00:00:00Z&sinceSeconds=1", 422, id="both since"),
+        pytest.param("stream=Stdin", 422, id="unknown stream"),
+        pytest.param("stream=Stdout&tailLines=1", 422, id="tail of one stream"),
         pytest.param("container=other", 400, id="unknown container"),
     ],
 )

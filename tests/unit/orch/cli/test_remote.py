@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orch.cli.exec_ import exit_code
+from orch.cli.remote import exit_code
 from orch.errors import ApiError
 
 
