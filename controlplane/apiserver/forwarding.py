@@ -85,8 +85,15 @@ class Forwarder:
             problem = error.message
         finally:
             await inlet.close()
-        prefix = f"error forwarding port {port} to pod {target.pod}, uid {target.pod_uid}: "
-        return problem and f"{prefix}unable to do port forwarding: {problem}"
+        return problem and worded(problem, port, target)
+
+
+def worded(problem: str, port: int, target: PodTarget) -> str:
+    """As kubelet words it; what the node tells in these words already stays as it is."""
+    beginning = f"error forwarding port {port} to pod "
+    if problem.startswith(beginning):
+        return problem
+    return f"{beginning}{target.pod}, uid {target.pod_uid}: unable to do port forwarding: {problem}"
 
 
 async def _both_ways(stream: PortStream, inlet: Inlet, send: Send) -> str:
