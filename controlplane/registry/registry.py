@@ -169,8 +169,9 @@ class Registry:
     def _updated(self, strategy: Strategy[T], new: T, old: T, subresource: str) -> T:
         kind = strategy.kind
         new = metadata.for_update(kind, kind.set_defaults(new), old)
+        entries = new.metadata.managed_fields
         if subresource == "status":
-            new = strategy.prepare_status(new, old)
+            new = content.with_metadata(strategy.prepare_status(new, old), managed_fields=entries)
         elif subresource == "":
             new = strategy.prepare_update(new, old)
         else:

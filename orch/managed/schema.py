@@ -22,7 +22,7 @@ from orch.api.meta import Object, ObjectMeta
 from orch.api.schema import Field, Form, Shape, fields_of
 from orch.managed.elements import field_element, key_element, value_element, value_text
 
-STATUS, SCALE = "status", "scale"
+STATUS, SCALE, FINALIZE = "status", "scale", "finalize"
 
 TYPE_FIELDS = frozenset({"apiVersion", "kind"})
 SERVERS_METADATA = frozenset(
@@ -150,13 +150,16 @@ def whole(kind: Kind[Any]) -> Record:
 
 def tracked(kind: Kind[Any], subresource: str = "") -> Record:
     """What a write of the subresource may own (resetFields of the registry's strategies): the status through
-    `status` only, everything else through the others; `scale` owns the number of replicas."""
+    `status` only, everything else through the others; `scale` owns the number of replicas, `finalize` the spec."""
     struct = _struct(kind)
     if subresource == STATUS:
         return _root(struct, _but(struct, STATUS), subresource)
     if subresource == SCALE:
         return _root(struct, _but(struct, "spec"), subresource)
-    return _root(struct, TYPE_FIELDS | ({STATUS} if STATUS in kind.subresources else set()), "")
+    if subresource == FINALIZE:
+        return _root(struct, _but(struct, "spec"), subresource)
+    elsewhere = {part for owner, part in ((STATUS, STATUS), (FINALIZE, "spec")) if owner in kind.subresources}
+    return _root(struct, TYPE_FIELDS | elsewhere, "")
 
 
 def _struct(kind: Kind[Any]) -> type[Object]:
