@@ -16,6 +16,7 @@ from orch.api.kind import Kind
 from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
 from orch.api.meta import Object, ObjectMeta
 from orch.api.node import Node, NodeSpec, NodeStatus
+from orch.api.pod.ephemeral_rules import MIRROR_ANNOTATION
 from orch.api.pod.references import Reference, references
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition
@@ -53,6 +54,11 @@ def revision_of(obj: Object) -> int:
 
 def item_of(kind: Kind[Any], obj: Object) -> Item:
     return Item(kind.kind, obj.metadata.uid, revision_of(obj), kind.codec.encode(obj))
+
+
+def is_mirror(pod: Pod) -> bool:
+    """It shows a pod that its node runs by itself: no news to the node."""
+    return MIRROR_ANNOTATION in (pod.metadata.annotations or {})
 
 
 def routing_part(node: Node) -> Node:
@@ -140,7 +146,7 @@ class NodeSets:
             yield from (Delivery(node, item) for node in users)
 
     def _pod(self, kind: Kind[Any], old: Pod | None, new: Pod | None) -> Iterator[Delivery]:
-        if new is not None and new.spec.node_name:
+        if new is not None and new.spec.node_name and not is_mirror(new):
             yield from self._pod_on_node(new.spec.node_name, kind, new)
         elif old is not None and old.spec.node_name:
             yield from self._pod_left(old.spec.node_name, kind, old)

@@ -12,6 +12,7 @@ import structlog
 
 from controlplane.nodeplane.event_writer import EventWriter
 from controlplane.nodeplane.liveness import TICK_S, Liveness
+from controlplane.nodeplane.mirror_pods import MirrorPods
 from controlplane.nodeplane.node_leases import NodeLeases
 from controlplane.nodeplane.node_set import DELIVERED_KINDS, EVERY_NODE, NodeSets
 from controlplane.nodeplane.node_status_writer import LOST_REASON, NodeStatusWriter
@@ -50,6 +51,7 @@ class NodePlane:
         self._liveness = Liveness(settings.node_lost_after_s)
         self._registrar = Registrar(client, self._nodes, settings)
         self._pod_statuses = PodStatusWriter(client, self._informers.of(PODS))
+        self._mirrors = MirrorPods(client, self._informers.of(PODS), self._nodes, self._pod_statuses)
         self.tokens = PodTokens(client, self._informers.of(PODS))
         self._node_statuses = NodeStatusWriter(client, self._nodes, clock)
         self._leases = NodeLeases(client, clock, settings)
@@ -63,7 +65,7 @@ class NodePlane:
         async with asyncio.TaskGroup() as group:
             for kind in DELIVERED_KINDS:
                 group.create_task(forever(f"informer-{kind.plural}", self._informers.of(kind).run))
-            for part in (self._pod_statuses, self._node_statuses, self._leases, self._events):
+            for part in (self._pod_statuses, self._mirrors, self._node_statuses, self._leases, self._events):
                 group.create_task(forever(type(part).__name__, part.run))
             group.create_task(forever("liveness", self._watch_liveness))
 
@@ -98,7 +100,12 @@ class NodePlane:
 
     def pod_status(self, node: str, report: node_pb2.PodStatus) -> None:
         status = PODS.codec.decode_lenient(b'{"status":%b}' % report.status).obj.status
-        self._pod_statuses.submit(PodReport(node, report.uid, report.namespace, report.name, status, report.stopped))
+        said = PodReport(node, report.uid, report.namespace, report.name, status, report.stopped)
+        if not self._mirrors.take(said):
+            self._pod_statuses.submit(said)
+
+    def static_pods(self, node: str, pods: node_pb2.StaticPods) -> None:
+        self._mirrors.report(node, [PODS.codec.decode_lenient(pod).obj for pod in pods.pods])
 
     def event(self, node: str, event: bytes) -> None:
         self._events.submit(EVENTS.codec.decode_lenient(event).obj)
@@ -137,6 +144,7 @@ class NodePlane:
         self._liveness.forget(name)
         self._leases.lost(name)
         self._node_statuses.forget(name)
+        self._mirrors.forget(name)
         self._usage.forget(name)
         if name in self._sessions:
             log.info("node_object_deleted", node=name, next="the agent's session ends; it registers anew")
@@ -158,6 +166,8 @@ class NodePlane:
         session = self._sessions.get(node)
         if session is None:
             raise ServiceUnavailable(f"node {node!r} is not connected: its agent has no session with this server")
+        asked = getattr(request, request.WhichOneof("request"))
+        asked.pod_uid = self._mirrors.static_uid(node, asked.pod_uid)
         session.open_stream(request)
 
 

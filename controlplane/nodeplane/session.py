@@ -50,6 +50,8 @@ class Inbound(Protocol):
 
     def usage(self, node: str, usage: node_pb2.Usage) -> None: ...
 
+    def static_pods(self, node: str, pods: node_pb2.StaticPods) -> None: ...
+
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Items in messages of a bounded size."""
@@ -134,6 +136,8 @@ class Session:
                 self._tell(self._inbound.node_status, message.node_status.node)
             case "usage":
                 self._inbound.usage(self.node, message.usage)
+            case "static_pods":
+                self._tell(self._inbound.static_pods, message.static_pods)
             case "network_applied":
                 log.debug("network_applied", node=self.node, revision=message.network_applied.revision)
             case other:

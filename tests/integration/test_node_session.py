@@ -300,3 +300,26 @@ async def test_a_pod_of_a_job_survives_a_reboot_without_running_twice(tmp_path: 
         await eventually(lambda: node.runtime.calls[-1] == ("stop_pod_sandbox", pod.metadata.uid))
         await asyncio.sleep(0.1)
     assert node.runtime.configs(pod.metadata.uid) == []
+
+
+async def test_a_static_pod_has_a_mirror_that_cannot_stop_it(tmp_path: Path) -> None:
+    """1. it runs, and the API shows it 2. its deleted mirror comes back; the pod runs on 3. without its file it is
+    gone."""
+    folder = tmp_path / "static"
+    folder.mkdir()
+    file = folder / "web.yaml"
+    file.write_bytes(PODS.codec.encode(a_pod("static")))
+    fake = FakeNode("node-1", tmp_path, static_folder=folder)
+    async with control_plane() as plane, running(fake.agent_of(plane)):
+        shown = await until(plane.client, PODS, "static-node-1", "default", phase_is("Running"))
+        uid = (shown.metadata.annotations or {})["kubernetes.io/config.mirror"]
+        assert fake.runtime.running(uid) == ["app"]
+        await plane.client.delete(PODS, "static-node-1", "default")
+        again = await until(
+            plane.client, PODS, "static-node-1", "default",
+            lambda pod: pod is not None and pod.metadata.uid != shown.metadata.uid and phase_is("Running")(pod),
+        )  # fmt: skip
+        assert again.status.start_time == shown.status.start_time
+        file.unlink()
+        await until(plane.client, PODS, "static-node-1", "default", is_gone)
+        await eventually(lambda: fake.runtime.running(uid) == [])

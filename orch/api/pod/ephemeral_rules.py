@@ -13,6 +13,7 @@ from orch.errors import Cause
 
 NOT_ALLOWED = "cannot be set for an Ephemeral Container"
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+"""On what shows a static pod; its value is the uid that the node gave that pod."""
 
 
 def ephemeral_rules(causes: Causes, path: str, container: EphemeralContainer, spec: PodSpec) -> None:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from orch.api.causes import Causes
 from orch.api.metadata import metadata_update_rules
 from orch.api.pod.container import Container
+from orch.api.pod.ephemeral_rules import MIRROR_ANNOTATION
 from orch.api.pod.spec import Pod, PodSpec
 from orch.api.schema import fields_of
 from orch.errors import Cause
@@ -24,6 +25,8 @@ MUTABLE = (
 def validate_pod_update(new: Pod, old: Pod) -> Sequence[Cause]:
     causes = Causes()
     metadata_update_rules(causes, new.metadata, old.metadata)
+    if _mirrored(new) != _mirrored(old):
+        causes.invalid("metadata.annotations", _mirrored(new), "may not add, remove or change the mirror annotation")
     if new.spec is old.spec or new.spec == old.spec:
         return causes.found
     if len(new.spec.containers) != len(old.spec.containers):
@@ -36,6 +39,10 @@ def validate_pod_update(new: Pod, old: Pod) -> Sequence[Cause]:
         _gate_rules(causes, new.spec, old.spec)
         _frozen_rules(causes, new.spec, old.spec)
     return causes.found
+
+
+def _mirrored(pod: Pod) -> str | None:
+    return (pod.metadata.annotations or {}).get(MIRROR_ANNOTATION)
 
 
 def _deadline_rules(causes: Causes, new: PodSpec, old: PodSpec) -> None:

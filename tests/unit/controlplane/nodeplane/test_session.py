@@ -31,6 +31,12 @@ class Heard:
     def node_status(self, node: str, status: bytes) -> None:
         self.calls.append(("node_status", node, status))
 
+    def usage(self, node: str, usage: node_pb2.Usage) -> None:
+        self.calls.append(("usage", node))
+
+    def static_pods(self, node: str, pods: node_pb2.StaticPods) -> None:
+        self.calls.append(("static_pods", node, len(pods.pods)))
+
 
 def item(uid: str, revision: int = 1, data: bytes = b"{}") -> Item:
     return Item("Pod", uid, revision, data)
