@@ -3,6 +3,8 @@
     record.json   the configuration, written first
     config.json   for the OCI runtime
     rootfs/       the mounted root
+    mounts/       volumes, and for a moment
+    layers/       the image's layers, with shifted ids, in a pod with a user namespace
     created       written when the runtime has created it; without it the container does not exist yet
     started       the time, written just before the runtime starts it
     <id>          the exit code, written by the monitor
@@ -29,6 +31,7 @@ from nodeagent.runtime.interface import ContainerConfig, ContainerState, Contain
 from nodeagent.runtime.syscalls import write_file
 
 RECORD, SPEC, ROOT, CREATED, STARTED, LOST = "record.json", "config.json", "rootfs", "created", "started", "lost"
+MOUNTS, SCRATCH = "mounts", "layers"
 KILLED_EXIT_CODE = 128 + signal.SIGKILL
 
 
@@ -58,6 +61,18 @@ class Container:
     def upper(self) -> str:
         """What it wrote into its root."""
         return os.path.join(self.writable, overlay.UPPER)
+
+    def mapped_mounts(self) -> list[str]:
+        """Where its volumes are mounted with shifted ids, in a pod with a user namespace."""
+        return [os.path.join(self.folder, MOUNTS, str(number)) for number in range(len(self.record.config.mounts))]
+
+    def mount_points(self) -> list[str]:
+        """Wherever something of it may be mounted, also by a start that a crash cut short."""
+        found = [self.root]
+        for name in (MOUNTS, SCRATCH):
+            folder = os.path.join(self.folder, name)
+            found += [os.path.join(folder, entry) for entry in (os.listdir(folder) if os.path.isdir(folder) else ())]
+        return found
 
     @property
     def spec_path(self) -> str:

@@ -18,10 +18,21 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import structlog
 
-from nodeagent.runtime import capabilities, conmon, container, host, oci_spec, orphans, overlay, syscalls, users
+from nodeagent.runtime import (
+    capabilities,
+    conmon,
+    container,
+    host,
+    oci_spec,
+    orphans,
+    overlay,
+    syscalls,
+    user_namespace,
+    users,
+)
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.conmon import CONTAINER_PID_FILE, read_pid
-from nodeagent.runtime.container import CREATED, LOST, STARTED, Container, Record
+from nodeagent.runtime.container import CREATED, LOST, SCRATCH, STARTED, Container, Record
 from nodeagent.runtime.crun import OciRuntimes
 from nodeagent.runtime.interface import (
     ContainerConfig,
@@ -232,7 +243,7 @@ class Containers:
         config, oci = made.record.config, self._oci.named(made.record.handler)
         if made.record.log_path != os.devnull:
             os.makedirs(os.path.dirname(made.record.log_path), mode=0o755, exist_ok=True)
-        overlay.mount_root(made.root, image.layer_paths, made.writable)
+        _mount_root(made, image, sandbox)
         granted = capabilities.granted(config.security, self._capabilities)
         seccomp = self._seccomp.for_container(config.security, granted, compiled=oci.takes_compiled_filters)
         self._write_spec(made, sandbox, image, granted, seccomp)
@@ -243,12 +254,12 @@ class Containers:
     def _write_spec(
         self, made: Container, sandbox: Sandbox, image: Image, granted: Sequence[str], seccomp: Filter
     ) -> None:
-        config = made.record.config
+        config = _mapped_mounts(made, sandbox)
         devices = host.devices() if config.security.privileged else ()
         namespaces = sandbox.namespaces()
         if config.pid_target:
             namespaces = replace(namespaces, pid=self._pid_namespace(config.pid_target), host_pid=False)
-        placement = Placement(made.root, made.record.cgroup, sandbox.shm, namespaces, devices)
+        placement = Placement(made.root, made.record.cgroup, sandbox.shm, namespaces, devices, sandbox.id_mapping)
         identity = _identity(config, made.root)
         spec = oci_spec.container_spec(
             sandbox.config, config, image.config, identity, granted, seccomp, placement, self._facts
@@ -302,10 +313,32 @@ class Containers:
         await reap_cgroup(self._cgroups, found.record.cgroup)
         await self._oci.named(found.record.handler).delete(found.id)
         self._cgroups.remove(found.record.cgroup)
-        while syscalls.unmount(found.root):
-            pass
+        for point in found.mount_points():
+            while syscalls.unmount(point):
+                pass
         await asyncio.get_running_loop().run_in_executor(None, _remove_folders, found)
         self._known.pop(found.id, None)
+
+
+def _mount_root(made: Container, image: Image, sandbox: Sandbox) -> None:
+    if sandbox.id_base:
+        user, scratch = sandbox.namespaces().user, os.path.join(made.folder, SCRATCH)
+        overlay.mount_mapped_root(made.root, image.layer_paths, made.writable, sandbox.id_base, user, scratch)
+    else:
+        overlay.mount_root(made.root, image.layer_paths, made.writable, owner=os.getuid())
+
+
+def _mapped_mounts(made: Container, sandbox: Sandbox) -> ContainerConfig:
+    """In a pod with a user namespace, the config with each volume replaced by its id-mapped mount."""
+    config = made.record.config
+    if not sandbox.id_base:
+        return config
+    user, mapped = sandbox.namespaces().user, []
+    for mount, target in zip(config.mounts, made.mapped_mounts(), strict=True):
+        user_namespace.make_target(mount.host_path, target)
+        user_namespace.map_mount(mount.host_path, target, user)
+        mapped.append(replace(mount, host_path=target))
+    return replace(config, mounts=tuple(mapped))
 
 
 def _remove_folders(found: Container) -> None:

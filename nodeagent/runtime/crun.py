@@ -43,6 +43,11 @@ class OciRuntime:
         """crun alone knows the annotation, and keeps the filter that it compiled."""
         return os.path.basename(self.binary) == "crun"
 
+    @property
+    def hands_over_terminals(self) -> bool:
+        """Whether `exec` gives a terminal's master away and still waits for the command; runc does one or the other."""
+        return os.path.basename(self.binary) != "runc"
+
     async def create(self, container_id: str, bundle: str, pid_file: str) -> None:
         """Without a monitor, for what has no output and no exit code to keep: a pod's pause. Raises RuntimeFault."""
         await self._run("create", "--bundle", bundle, "--pid-file", pid_file, container_id)

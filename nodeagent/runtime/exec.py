@@ -2,8 +2,9 @@
 
 The runtime's `exec` is a child of the agent. Without a terminal its streams are pipes, read only when somebody asks
 for output: a slow reader holds the command back, no buffer grows. With a terminal the runtime makes it inside the
-container and hands its master over a socket. Reading ends when the command has ended and what it wrote is read, not
-when the last holder of a pipe is gone: a daemon it left behind cannot hold the session open.
+container and hands its master over a socket, or (runc) copies between it and one that the agent made. Reading ends
+when the command has ended and what it wrote is read, not when the last holder of a pipe is gone: a daemon it left
+behind cannot hold the session open.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import socket
 import struct
 import subprocess
 import termios
+import tty
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +74,8 @@ class RunningExec:
     stdin: int | None
     outputs: dict[int, int]
     """Descriptor -> 1 (stdout) or 2 (stderr)."""
+    copies_terminal: bool = False
+    """The terminal is between the agent and the runtime, which must be told of a new size."""
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _waiting: list[asyncio.Event] = field(default_factory=list)
 
@@ -97,6 +101,8 @@ class RunningExec:
     async def resize(self, columns: int, rows: int) -> None:
         if self.request.tty and self.stdin is not None:
             fcntl.ioctl(self.stdin, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            if self.copies_terminal and not self._ended.is_set():
+                signal.pidfd_send_signal(self.pidfd, signal.SIGWINCH)
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         while self.outputs:
@@ -206,13 +212,37 @@ async def opened(oci: OciRuntime, request: ExecRequest) -> AsyncIterator[Running
     os.makedirs(request.folder, mode=0o700)
     try:
         write_file(request.path("process.json"), json.dumps(request.process).encode())
-        session = await _with_terminal(oci, request) if request.tty else _with_pipes(oci, request)
+        session = await _start(oci, request)
         try:
             yield session
         finally:
             await session.close()
     finally:
         shutil.rmtree(request.folder)
+
+
+async def _start(oci: OciRuntime, request: ExecRequest) -> RunningExec:
+    if not request.tty:
+        return _with_pipes(oci, request)
+    return await _with_terminal(oci, request) if oci.hands_over_terminals else _with_copied_terminal(oci, request)
+
+
+def _with_copied_terminal(oci: OciRuntime, request: ExecRequest) -> RunningExec:
+    master, slave = os.openpty()
+    tty.setraw(slave)  # all that is typed is for the terminal in the container, from the first byte on
+    try:
+        process = start(_argv(oci, request), stdin=slave, stdout=slave)
+    except RuntimeFault:
+        os.close(master)
+        raise
+    finally:
+        os.close(slave)
+    os.set_blocking(master, False)
+    session = RunningExec(
+        request, process, os.pidfd_open(process.pid), os.dup(master), {master: STDOUT}, copies_terminal=True
+    )
+    session.watch()
+    return session
 
 
 def _with_pipes(oci: OciRuntime, request: ExecRequest) -> RunningExec:

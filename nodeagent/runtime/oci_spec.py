@@ -64,6 +64,19 @@ class Namespaces:
     uts: str = ""
     pid: str = ""
     host_pid: bool = False
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IdMapping:
+    """`base` on the host is 0 in the pod."""
+
+    base: int
+    size: int
+
+    def spec(self) -> dict[str, list[dict[str, int]]]:
+        mapping = [{"containerID": 0, "hostID": self.base, "size": self.size}]
+        return {"uidMappings": mapping, "gidMappings": mapping}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,8 @@ class Placement:
     shm: str
     namespaces: Namespaces
     devices: tuple[Device, ...] = ()
+    id_mapping: IdMapping | None = None
+    """With a user namespace of the pod's own."""
 
 
 def container_spec(
@@ -99,6 +114,8 @@ def container_spec(
         linux |= {"maskedPaths": list(MASKED_PATHS), "readonlyPaths": list(READONLY_PATHS)}
     if security.privileged:
         linux["devices"] = [_device(device) for device in placement.devices]
+    if placement.id_mapping:
+        linux |= placement.id_mapping.spec()
     if seccomp.profile is not None:
         linux["seccomp"] = seccomp.profile
     spec: dict[str, Any] = {
@@ -169,7 +186,13 @@ def environment(sandbox: SandboxConfig, container: ContainerConfig, image: Image
 
 def namespace_list(pod: Namespaces, cgroup_v2: bool) -> list[dict[str, str]]:
     namespaces = [{"type": "mount"}]
-    shared = (("network", pod.network), ("ipc", pod.ipc), ("uts", pod.uts), ("pid", pod.pid))
+    shared = (
+        ("user", pod.user),
+        ("network", pod.network),
+        ("ipc", pod.ipc),
+        ("uts", pod.uts),
+        ("pid", pod.pid),
+    )
     namespaces += [{"type": kind, "path": path} for kind, path in shared if path]
     if not pod.pid and not pod.host_pid:
         namespaces.append({"type": "pid"})

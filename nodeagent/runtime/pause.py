@@ -12,7 +12,7 @@ from typing import Any
 from nodeagent.runtime import orphans
 from nodeagent.runtime.conmon import read_pid
 from nodeagent.runtime.crun import OciRuntime
-from nodeagent.runtime.oci_spec import DEFAULT_PATH, MASKED_PATHS, READONLY_PATHS, Namespaces, namespace_list
+from nodeagent.runtime.oci_spec import DEFAULT_PATH, MASKED_PATHS, READONLY_PATHS, IdMapping, Namespaces, namespace_list
 from nodeagent.runtime.syscalls import write_file
 
 PAUSE_BINARY = "/usr/bin/catatonit"
@@ -37,27 +37,27 @@ class Pause:
             return None
 
 
-async def start(runtime: OciRuntime, pause: Pause, pod: Namespaces, cgroup_v2: bool) -> None:
+async def start(runtime: OciRuntime, pause: Pause, pod: Namespaces, ids: IdMapping | None, cgroup_v2: bool) -> None:
     """Repeatable. Raises RuntimeFault."""
     if pause.pid() is not None and not runtime.waits_for_start(pause.container_id):
         return
     await orphans.end_commands(pause.container_id)
     await runtime.delete(pause.container_id)
-    _write_bundle(pause, pod, cgroup_v2)
+    _write_bundle(pause, pod, ids, cgroup_v2)
     await runtime.create(pause.container_id, pause.folder, os.path.join(pause.folder, "pid"))
     await runtime.start(pause.container_id)
 
 
-def _write_bundle(pause: Pause, pod: Namespaces, cgroup_v2: bool) -> None:
+def _write_bundle(pause: Pause, pod: Namespaces, ids: IdMapping | None, cgroup_v2: bool) -> None:
     root = os.path.join(pause.folder, "root")
     for folder in ("proc", "dev"):
         os.makedirs(os.path.join(root, folder), exist_ok=True)
     with open(os.path.join(root, PAUSE_IN_ROOT), "w"):
         pass
-    write_file(os.path.join(pause.folder, "config.json"), json.dumps(spec(pause, root, pod, cgroup_v2)).encode())
+    write_file(os.path.join(pause.folder, "config.json"), json.dumps(spec(pause, root, pod, ids, cgroup_v2)).encode())
 
 
-def spec(pause: Pause, root: str, pod: Namespaces, cgroup_v2: bool) -> dict[str, Any]:
+def spec(pause: Pause, root: str, pod: Namespaces, ids: IdMapping | None, cgroup_v2: bool) -> dict[str, Any]:
     """No capability, a read-only root that holds one file, nothing to talk to."""
     nothing: dict[str, list[str]] = {kind: [] for kind in ("bounding", "effective", "permitted")}
     binary = {"destination": f"/{PAUSE_IN_ROOT}", "type": "bind", "source": PAUSE_BINARY, "options": ["bind", "ro"]}
@@ -81,5 +81,6 @@ def spec(pause: Pause, root: str, pod: Namespaces, cgroup_v2: bool) -> dict[str,
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
             "maskedPaths": list(MASKED_PATHS),
             "readonlyPaths": list(READONLY_PATHS),
+            **(ids.spec() if ids else {}),
         },
     }

@@ -52,6 +52,8 @@ from orch.kit.clock import Clock
 
 EXEC_OUTPUT_BYTES_MAX = 16 * 1024
 BOOT_ID = "boot-id"
+RUN_DIR_MODE = 0o711
+"""The root of a pod with a user namespace is nobody on the host, and must get through to its files."""
 
 log = structlog.get_logger(__name__)
 
@@ -225,7 +227,8 @@ def _faults(what: str) -> Iterator[None]:
 def forget_earlier_boot(run_dir: str, boot_id: str) -> None:
     """Empties a run folder that outlived a reboot (it should be a tmpfs, but need not be): its pids, mounts and
     sockets mean nothing any more."""
-    os.makedirs(run_dir, mode=0o711, exist_ok=True)
+    os.makedirs(run_dir, exist_ok=True)
+    os.chmod(run_dir, RUN_DIR_MODE)
     path = os.path.join(run_dir, BOOT_ID)
     try:
         with open(path) as file:

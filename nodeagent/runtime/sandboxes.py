@@ -1,7 +1,7 @@
 """Pod sandboxes: what the containers of a pod share. All state is files on the run folder:
 
     sandboxes/<pod uid>/record.json   the configuration, written first
-                        net ipc uts   pinned namespaces
+                        net ipc uts user   pinned namespaces
                         shm/          the pod's /dev/shm
                         pause/        bundle of the pause, when containers share a PID namespace
                         ready         the pod's address, written last
@@ -10,6 +10,7 @@
 Every step can be repeated, so a verb that a crash cut short is simply called again.
 """
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from datetime import datetime
 
 import msgspec
 
-from nodeagent.runtime import namespaces, orphans, pause, syscalls
+from nodeagent.runtime import namespaces, orphans, pause, syscalls, user_namespace
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.crun import OciRuntimes
 from nodeagent.runtime.interface import (
@@ -30,7 +31,7 @@ from nodeagent.runtime.interface import (
     SandboxState,
     SandboxStatus,
 )
-from nodeagent.runtime.oci_spec import Namespaces
+from nodeagent.runtime.oci_spec import IdMapping, Namespaces
 from nodeagent.runtime.pause import Pause
 from orch.kit.clock import Clock
 
@@ -43,20 +44,27 @@ RECORD, READY, STOPPED = "record.json", "ready", "stopped"
 class _Record(msgspec.Struct, frozen=True):
     config: SandboxConfig
     created_at: datetime
+    id_base: int
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A sandbox on disk. `cgroup` is relative to the hierarchies' roots."""
+    """A sandbox on disk. `cgroup` is relative to the hierarchies' roots; `id_base` is the host's id of the pod's root,
+    0 without a user namespace."""
 
     folder: str
     config: SandboxConfig
     created_at: datetime
     cgroup: str
+    id_base: int
 
     @property
     def shm(self) -> str:
         return HOST_SHM if self.config.host_ipc else os.path.join(self.folder, "shm")
+
+    @property
+    def id_mapping(self) -> IdMapping | None:
+        return IdMapping(self.id_base, user_namespace.IDS_PER_POD) if self.id_base else None
 
     @property
     def pause(self) -> Pause | None:
@@ -122,12 +130,12 @@ class Sandboxes:
         self._cgroups.create(sandbox.cgroup, config.resources)
         if sandbox.is_ready():
             return sandbox.status()
-        namespaces.pin(sandbox.folder, config)
+        namespaces.pin(sandbox.folder, config, sandbox.id_base)
         self._mount_shm(sandbox)
         if sandbox.pause:
             os.makedirs(sandbox.pause.folder, exist_ok=True)
             pod = replace(sandbox.namespaces(), pid="")  # never that of an earlier pause, which may be about to go
-            await pause.start(oci, sandbox.pause, pod, self._cgroups.is_v2)
+            await pause.start(oci, sandbox.pause, pod, sandbox.id_mapping, self._cgroups.is_v2)
         network = sandbox.namespaces().network
         sandbox.mark(READY, await self._network.attach(config.pod_uid, network) if network else "")
         return sandbox.status()
@@ -167,19 +175,27 @@ class Sandboxes:
         folder = os.path.join(self._folder, config.pod_uid)
         known = self._known.get(config.pod_uid)
         created_at = known.created_at if known else self._clock.now()
-        sandbox = Sandbox(folder, config, created_at, f"{self._cgroup_root}/{config.cgroup_parent}")
+        id_base = known.id_base if known else self._id_base(config)
+        sandbox = Sandbox(folder, config, created_at, f"{self._cgroup_root}/{config.cgroup_parent}", id_base)
         if known is None or known.config != config:
             os.makedirs(folder, mode=0o711, exist_ok=True)
-            syscalls.write_file(os.path.join(folder, RECORD), msgspec.json.encode(_Record(config, created_at)))
+            syscalls.write_file(os.path.join(folder, RECORD), msgspec.json.encode(_Record(config, created_at, id_base)))
             self._known[config.pod_uid] = sandbox
         return sandbox
+
+    def _id_base(self, config: SandboxConfig) -> int:
+        if config.host_users:
+            return 0
+        number = int.from_bytes(hashlib.sha256(config.pod_uid.encode()).digest()[:8])
+        return user_namespace.choose_base(number, {sandbox.id_base for sandbox in self._known.values()})
 
     def _mount_shm(self, sandbox: Sandbox) -> None:
         if sandbox.config.host_ipc or syscalls.is_mount_point(sandbox.shm):
             return
         os.makedirs(sandbox.shm, exist_ok=True)
+        base = sandbox.id_base
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
-        syscalls.mount("shm", sandbox.shm, "tmpfs", flags, f"mode=1777,size={SHM_SIZE}")
+        syscalls.mount("shm", sandbox.shm, "tmpfs", flags, f"mode=1777,size={SHM_SIZE},uid={base},gid={base}")
 
     def _load(self) -> Iterator[Sandbox]:
         for entry in os.scandir(self._folder):
@@ -190,4 +206,4 @@ class Sandboxes:
                 shutil.rmtree(entry.path)  # made but not recorded, or all but removed: it holds nothing
                 continue
             cgroup = f"{self._cgroup_root}/{record.config.cgroup_parent}"
-            yield Sandbox(entry.path, record.config, record.created_at, cgroup)
+            yield Sandbox(entry.path, record.config, record.created_at, cgroup, record.id_base)

@@ -23,8 +23,10 @@ CLONE_FS, CLONE_NEWNS, CLONE_NEWUTS = 0x200, 0x20000, 0x4000000
 CLONE_NEWIPC, CLONE_NEWNET = 0x8000000, 0x40000000
 
 _PR_SET_CHILD_SUBREAPER = 36
-_SYS_OPENAT2 = 437
-"""The same number on every architecture."""
+_SYS_OPENAT2, _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = (ctypes.c_long(n) for n in (437, 428, 429, 442))
+"""The same numbers on every architecture."""
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _MOUNT_ATTR_IDMAP = 0x1, 0x4, 0x100000
 _RESOLVE_IN_ROOT = 0x10
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 _IFREQ = struct.Struct("16sH22x")
@@ -63,6 +65,21 @@ def is_mount_point(path: str) -> bool:
         return False
 
 
+def mount_id_mapped(source: str, target: str, user_namespace: int) -> None:
+    """A recursive bind mount whose ids are shifted by a user namespace (mount_setattr, MOUNT_ATTR_IDMAP)."""
+    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
+    tree = _check(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), ctypes.c_uint(flags)), source)
+    try:
+        attributes = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+        size = ctypes.sizeof(attributes)
+        arguments = (tree, b"", _AT_EMPTY_PATH | _AT_RECURSIVE, ctypes.byref(attributes), ctypes.c_size_t(size))
+        _check(_libc.syscall(_SYS_MOUNT_SETATTR, *arguments), source)
+        moved = _libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+        _check(moved, target)
+    finally:
+        os.close(tree)
+
+
 def unshare(flags: int) -> None:
     _check(_libc.unshare(flags), "unshare")
 
@@ -76,8 +93,8 @@ def open_in_root(root: str, path: str) -> int:
     directory = os.open(root, os.O_PATH | os.O_DIRECTORY)
     try:
         how = (ctypes.c_uint64 * 3)(os.O_RDONLY | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
-        number, name = ctypes.c_long(_SYS_OPENAT2), os.fsencode(path.lstrip("/"))
-        return _check(_libc.syscall(number, directory, name, ctypes.byref(how), ctypes.sizeof(how)), path)
+        name = os.fsencode(path.lstrip("/"))
+        return _check(_libc.syscall(_SYS_OPENAT2, directory, name, ctypes.byref(how), ctypes.sizeof(how)), path)
     finally:
         os.close(directory)
 

@@ -13,6 +13,7 @@ from nodeagent.runtime.runtime import EXEC_OUTPUT_BYTES_MAX, CrunRuntime
 from tests.runtime_lab import RuntimeLab, runtime_lab, shell
 
 STEP_TIMEOUT_S = 20
+on_both = pytest.mark.parametrize("target", ["crun", "runc"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,10 @@ class Target:
 
 
 @pytest.fixture
-async def target(lab: RuntimeLab) -> AsyncIterator[Target]:
+async def target(lab: RuntimeLab, request: pytest.FixtureRequest) -> AsyncIterator[Target]:
+    """Under the handler that the test is parametrized with (`indirect`); else crun."""
     image = await lab.busybox()
-    async with lab.runtime() as runtime:
+    async with lab.runtime(default_handler=getattr(request, "param", "crun")) as runtime:
         sandbox = lab.sandbox()
         await runtime.run_pod_sandbox(sandbox)
         config = shell(
@@ -76,6 +78,7 @@ async def test_it_runs_as_the_container_does(target: Target) -> None:
     assert output.decode().split() == ["blue", "1000", "CapEff:", "0" * 16, "Seccomp:", "2"]
 
 
+@on_both
 async def test_exit_code_and_both_streams(target: Target) -> None:
     exit_code, output = await target.run("/bin/sh", "-c", "echo out; echo err >&2; exit 7")
     assert exit_code == 7
@@ -126,6 +129,7 @@ async def test_many_at_once(target: Target) -> None:
     assert results == [(n, f"{n}\n".encode()) for n in range(8)]
 
 
+@on_both
 async def test_stdin_reaches_the_command_and_its_end_does_too(target: Target) -> None:
     async with target.runtime.exec(target.container_id, ["wc", "-c"], tty=False, stdin=True) as session:
         await session.write_stdin(b"x" * 300_000)
@@ -154,6 +158,7 @@ async def test_writing_to_a_command_that_does_not_read_any_more(target: Target) 
             await session.write_stdin(b"x" * 1_000_000)
 
 
+@on_both
 async def test_a_terminal_has_a_size_that_can_change(target: Target) -> None:
     async with target.runtime.exec(target.container_id, ["/bin/sh"], tty=True, stdin=True) as session:
         await session.resize(columns=132, rows=40)
@@ -166,6 +171,7 @@ async def test_a_terminal_has_a_size_that_can_change(target: Target) -> None:
     assert "30 100" in text
 
 
+@on_both
 async def test_a_terminal_ends_with_its_input(target: Target) -> None:
     async with target.runtime.exec(target.container_id, ["cat"], tty=True, stdin=True) as session:
         await session.write_stdin(b"last line\n")
@@ -174,6 +180,7 @@ async def test_a_terminal_ends_with_its_input(target: Target) -> None:
         assert await session.wait() == 0
 
 
+@on_both
 async def test_a_terminal_for_a_command_that_is_not_there(target: Target) -> None:
     async with target.runtime.exec(target.container_id, ["/bin/nonexistent"], tty=True, stdin=True) as session:
         await collect(session)
@@ -181,6 +188,7 @@ async def test_a_terminal_for_a_command_that_is_not_there(target: Target) -> Non
             await session.wait()
 
 
+@on_both
 @pytest.mark.parametrize("tty", [False, True])
 async def test_leaving_kills_the_command(target: Target, tty: bool) -> None:
     descriptors = len(os.listdir("/proc/self/fd"))

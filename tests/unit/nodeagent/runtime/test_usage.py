@@ -21,7 +21,7 @@ V2_FILES = {
     "pod/memory.current": "1000",
     "pod/memory.stat": "anon 600\ninactive_file 300\npgfault 9\npgmajfault 2\n",
     "pod/pids.current": "3",
-    "pod/cpu.pressure": "some avg10=0.00 avg60=0.00 avg300=0.00 total=11\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n",
+    "pod/cpu.pressure": "some avg10=0.00 avg60=0.00 total=11\nfull avg10=0.00 avg60=0.00 total=5\n",
 }  # fmt: skip
 EXPECTED = Usage(
     cpu_ns=5_000_000,
