@@ -14,7 +14,7 @@ class ControllerRevision(Object):
     api_version: str = always("apps/v1")
     kind: str = always("ControllerRevision")
     metadata: ObjectMeta = always(ObjectMeta())
-    data: dict[str, Any] | None = None
+    data: Any = None
     revision: Int64 = always(0)
 
 
