@@ -12,10 +12,12 @@ from aiohttp.web import BaseRequest
 
 from controlplane.apiserver.protobuf import PROTOBUF_TYPE, protobuf_to_json
 from controlplane.apiserver.yaml_body import yaml_to_json
-from orch.api.codec import StructCodec
+from orch.api.codec import StructCodec, read_plain
 from orch.api.kind import Codec, Kind
 from orch.api.meta import DeleteOptions, Object
+from orch.api.schema import shape_of
 from orch.api.subresources import Scale
+from orch.api.walk import Walk
 from orch.client.client import PatchType
 from orch.errors import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
@@ -24,6 +26,7 @@ T = TypeVar("T", bound=Object)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 OBJECT_TYPES = ("", "application/json", *YAML_TYPES, PROTOBUF_TYPE)
 """No Content-Type means JSON, as in Kubernetes."""
+STRICT = "strict decoding error"
 SCALE_CODEC = StructCodec(Scale)
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the JSON decoder raises for text that is malformed, of the wrong types, or nested too deep."""
@@ -91,11 +94,13 @@ def decode_object(
     api_version, name = ("autoscaling/v1", "Scale") if subresource == "scale" else (kind.api_version, kind.kind)
     try:
         obj: Any = (
-            _decode_lenient(codec, data, name, validation, warn) if validation == "Strict" else codec.decode(data)
+            _decode_lenient(codec, data, api_version, name, validation, warn)
+            if validation == "Strict"
+            else codec.decode(data)
         )
     except UNREADABLE:
         _check_type(_type_head(data), api_version, name)
-        obj = _decode_lenient(codec, data, name, validation, warn)
+        obj = _decode_lenient(codec, data, api_version, name, validation, warn)
     _check_type(obj, api_version, name)
     return obj  # type: ignore[no-any-return]
 
@@ -116,10 +121,13 @@ def _check_type(head: Any, api_version: str, kind: str) -> None:
         )
 
 
-def _decode_lenient(codec: Codec[Any], data: bytes, kind: str, validation: str, warn: Callable[[str], None]) -> Any:
+def _decode_lenient(
+    codec: Codec[Any], data: bytes, api_version: str, kind: str, validation: str, warn: Callable[[str], None]
+) -> Any:
+    type_name = f'{kind} in version "{api_version}"'
     decoded = codec.decode_lenient(data)
     if decoded.problems and validation == "Strict":
-        raise BadRequest(f"{kind} cannot be handled: strict decoding error: {', '.join(decoded.problems)}")
+        raise BadRequest(f"{type_name} cannot be handled as a {kind}: {STRICT}: {', '.join(decoded.problems)}")
     if validation == "Warn":
         for problem in decoded.problems:
             warn(problem)
@@ -151,10 +159,15 @@ def decode_patch(body: Body) -> tuple[PatchType, Any]:
 
 
 def decode_delete_options(body: Body) -> DeleteOptions:
-    """An empty body means no options."""
+    """An empty body means no options; unknown fields are dropped. Raises BadRequest, UnsupportedMediaType."""
     if not body.data:
         return DeleteOptions()
+    data = json_of(body)
     try:
-        return msgspec.json.decode(json_of(body), type=DeleteOptions)
-    except UNREADABLE as error:
-        raise BadRequest(f"the body is no DeleteOptions: {error}") from error
+        options = msgspec.json.decode(data, type=DeleteOptions)
+    except UNREADABLE:
+        plain = Walk("DeleteOptions").value(read_plain(data)[0], shape_of(DeleteOptions), "")
+        options = msgspec.convert(plain, DeleteOptions)
+    if options.kind not in ("", "DeleteOptions"):
+        raise BadRequest(f"the kind in the data ({options.kind}) does not match the expected kind (DeleteOptions)")
+    return options

@@ -384,10 +384,13 @@ class Chain:
 
 def _decoded(context: RequestContext, body_type: type[T], body: Mapping[str, Any], options: WriteOptions) -> T:
     """Raises BadRequest. Unknown fields are refused (Strict), warned about (Warn) or dropped (Ignore)."""
-    decoded = StructCodec(body_type).decode_lenient(body)
+    decoded, name = StructCodec(body_type).decode_lenient(body), body_type.__name__
     if decoded.problems and options.field_validation == "Strict":
         problems = ", ".join(decoded.problems)
-        raise BadRequest(f"{body_type.__name__} cannot be handled: strict decoding error: {problems}")
+        raise BadRequest(
+            f'{name} in version "{decoded.obj.api_version}" cannot be handled as a {name}: '
+            f"strict decoding error: {problems}"
+        )
     if options.field_validation == "Warn":
         for problem in decoded.problems:
             context.warn(problem)

@@ -163,6 +163,15 @@ async def test_a_dry_run_says_what_would_be(http: aiohttp.ClientSession) -> None
     assert await call(http, "GET", f"{CONFIGMAPS}/kept") == kept
 
 
+async def test_options_of_a_delete_are_read_leniently_and_by_kind(http: aiohttp.ClientSession) -> None:
+    await create(http, "c")
+    other = await call(http, "DELETE", f"{CONFIGMAPS}/c", {"kind": "Pod", "apiVersion": "v1"})
+    wrong = await call(http, "DELETE", f"{CONFIGMAPS}/c", {"gracePeriodSeconds": "soon"})
+    assert [brief(other), brief(wrong)] == [(400, "BadRequest", [])] * 2
+    newer = {"kind": "DeleteOptions", "apiVersion": "apps/v1", "preconditions": None, "newer": 1}
+    assert (await call(http, "DELETE", f"{CONFIGMAPS}/c", newer))["status"] == "Success"
+
+
 async def test_preconditions_of_a_delete(http: aiohttp.ClientSession) -> None:
     (made,) = await create(http, "c")
     for conditions in (
