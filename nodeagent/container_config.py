@@ -62,6 +62,7 @@ def sandbox_config(pod: Pod, log_directory: str) -> SandboxConfig:
         host_ipc=bool(spec.host_ipc),
         share_process_namespace=bool(spec.share_process_namespace),
         sysctls={sysctl.name: sysctl.value for sysctl in sysctls},
+        host_users=spec.host_users is not False,
     )
 
 

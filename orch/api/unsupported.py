@@ -82,7 +82,6 @@ _POD_SPEC = (
     _block("volumes.projected.sources.podCertificate"),
     _warn("affinity.podAffinity"),
     _warn("affinity.podAntiAffinity"),
-    _block("hostUsers", True),
     _block("os.name", "linux"),
     _warn("preemptionPolicy", "PreemptLowerPriority"),
     _block("resourceClaims"),

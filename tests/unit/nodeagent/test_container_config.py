@@ -144,3 +144,9 @@ def test_a_field_that_would_be_ignored_is_refused_by_name() -> None:
     device = VolumeDevice(name="disk", device_path="/dev/xvda")
     with pytest.raises(ConfigError, match=r"spec.containers\[0\].volumeDevices"):
         config_of(a_container(volume_devices=(device,)))
+
+
+def test_host_users_is_true_unless_refused() -> None:
+    for told, expected in ((None, True), (True, True), (False, False)):
+        pod = replace(a_pod(), spec=replace(a_pod().spec, host_users=told))
+        assert sandbox_config(pod, "/logs").host_users is expected

@@ -47,7 +47,7 @@ def test_templates_warn_at_their_own_paths() -> None:
 
 def test_harmless_values_ask_for_what_happens_anyway() -> None:
     assert warnings_for(PODS, pod(hostUsers=True, os={"name": "linux"}, preemptionPolicy="PreemptLowerPriority")) == []
-    assert blocking_field(pod(hostUsers=False)) == "spec.hostUsers"
+    assert blocking_field(pod(os={"name": "windows"})) == "spec.os.name"
 
 
 def test_what_a_field_means_may_depend_on_others() -> None:
