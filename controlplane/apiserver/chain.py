@@ -15,8 +15,10 @@ from controlplane.apiserver.admission.plugin import Admission, Operation, Reques
 from controlplane.apiserver.authz import selector_refusal
 from controlplane.apiserver.evictions import Evictions
 from controlplane.apiserver.metrics import Metrics
+from controlplane.apiserver.refusals import forbidden_to, no_such_resource
 from controlplane.apiserver.responses import success_status
 from controlplane.apiserver.reviews.reviews import Reviews
+from controlplane.apiserver.subresource_body import decoded_body
 from controlplane.registry import failures, field_managers
 from controlplane.registry.apply_config import read_config
 from controlplane.registry.field_managers import Application
@@ -43,13 +45,12 @@ from controlplane.registry.served import shown, shown_batches, shown_deletion, s
 from controlplane.store.cache import WatchCache
 from controlplane.tokens.issuer import TOKENREQUEST, TokenIssuer
 from orch.api.authentication import TokenRequest
-from orch.api.codec import StructCodec
 from orch.api.kind import Kind
 from orch.api.kinds import PODS, SERVICEACCOUNTS
 from orch.api.meta import DeleteOptions, Object
 from orch.api.subresources import Binding, Eviction
 from orch.client.client import PatchType
-from orch.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound
+from orch.errors import BadRequest, MethodNotAllowed, NotFound
 from orch.kit.clock import Clock
 
 T = TypeVar("T", bound=Object)
@@ -275,10 +276,10 @@ class Chain:
         elif kind is PODS and subresource == EVICTION:
             await self._evict(context, namespace, name, body, options)
         elif kind is SERVICEACCOUNTS and subresource == TOKEN:
-            request = _decoded(context, TokenRequest, body, options)
+            request = decoded_body(context, TokenRequest, body, options)
             return TOKENREQUEST.codec.to_plain(self._tokens.issue(namespace, name, request))
         else:
-            raise _no_such_resource()
+            raise no_such_resource()
         return success_status()
 
     async def authorize(
@@ -294,7 +295,7 @@ class Chain:
     ) -> None:
         refusal = await self._authorizer(context, verb, group, resource, subresource, namespace, name)
         if refusal:
-            raise _forbidden(context.user.name, verb, group, resource, subresource, namespace, name, refusal)
+            raise forbidden_to(context.user.name, verb, group, resource, subresource, namespace, name, refusal)
 
     async def _allow(
         self,
@@ -307,14 +308,14 @@ class Chain:
         field_selector: str = "",
     ) -> None:
         if subresource and subresource not in kind.subresources:
-            raise _no_such_resource()
+            raise no_such_resource()
         if not subresource and verb not in kind.verbs:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         await self.authorize(
             context, verb, kind.group, kind.plural, namespace=namespace, name=name, subresource=subresource
         )
         if verb in ("list", "watch") and (refusal := selector_refusal(context.user, field_selector)):
-            raise _forbidden(context.user.name, verb, kind.group, kind.plural, "", namespace, "", refusal)
+            raise forbidden_to(context.user.name, verb, kind.group, kind.plural, "", namespace, "", refusal)
 
     async def _write(
         self,
@@ -364,14 +365,14 @@ class Chain:
     async def _bind(
         self, context: RequestContext, namespace: str, name: str, body: Mapping[str, Any], options: WriteOptions
     ) -> None:
-        binding = _decoded(context, Binding, body, options)
+        binding = decoded_body(context, Binding, body, options)
         now = self._clock.now()
         await self._write(context, PODS, namespace, name, lambda pod: bound(pod, binding, now), options, BINDING)
 
     async def _evict(
         self, context: RequestContext, namespace: str, name: str, body: Mapping[str, Any], options: WriteOptions
     ) -> None:
-        eviction = _decoded(context, Eviction, body, options)
+        eviction = decoded_body(context, Eviction, body, options)
         if eviction.metadata.name not in ("", name):
             raise BadRequest("name in URL does not match name in Eviction object")
         asked = eviction.delete_options or DeleteOptions()
@@ -382,21 +383,6 @@ class Chain:
         await self._delete(context, PODS, namespace, name, options)
 
 
-def _decoded(context: RequestContext, body_type: type[T], body: Mapping[str, Any], options: WriteOptions) -> T:
-    """Raises BadRequest. Unknown fields are refused (Strict), warned about (Warn) or dropped (Ignore)."""
-    decoded, name = StructCodec(body_type).decode_lenient(body), body_type.__name__
-    if decoded.problems and options.field_validation == "Strict":
-        problems = ", ".join(decoded.problems)
-        raise BadRequest(
-            f'{name} in version "{decoded.obj.api_version}" cannot be handled as a {name}: '
-            f"strict decoding error: {problems}"
-        )
-    if options.field_validation == "Warn":
-        for problem in decoded.problems:
-            context.warn(problem)
-    return decoded.obj
-
-
 def _replacement(kind: Kind[Any], obj: Any, subresource: str) -> Callable[[Any], Any]:
     """How the body of a write, in the form `kind`, becomes the new stored object."""
     if subresource == SCALE_SUBRESOURCE:
@@ -404,21 +390,3 @@ def _replacement(kind: Kind[Any], obj: Any, subresource: str) -> Callable[[Any],
     if subresource == FINALIZE:
         return lambda old: finalized(obj, old)
     return lambda old: taken(kind, obj, old)
-
-
-def _no_such_resource() -> NotFound:
-    return NotFound("the server could not find the requested resource")
-
-
-def _forbidden(
-    user: str, verb: str, group: str, resource: str, subresource: str, namespace: str, name: str, why: str
-) -> Forbidden:
-    """Worded as the generic apiserver does (`responsewriters.ForbiddenStatusError`)."""
-    if resource.startswith("/"):
-        return Forbidden(f'forbidden: User "{user}" cannot {verb} path "{resource}": {why}')
-    target = f"{resource}/{subresource}" if subresource else resource
-    scope = f'in the namespace "{namespace}"' if namespace else "at the cluster scope"
-    subject = f"{resource}.{group}" if group else resource
-    named = f'{subject} "{name}"' if name else subject
-    message = f'{named} is forbidden: User "{user}" cannot {verb} resource "{target}" in API group "{group}" {scope}'
-    return Forbidden(f"{message}: {why}", group=group, kind=resource, name=name)
