@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from nodeagent.container_state import STOP_WINDOW_MIN_S
 from nodeagent.desired_state import Change, DesiredState
 from nodeagent.link import Dial, Link, ServerLink
 from nodeagent.outbox import Outbox
@@ -24,6 +25,14 @@ from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts
 from nodeagent.pod_worker import PodWorker
 from nodeagent.runtime.interface import ContainerExited, ContainerStatus, NoSuchContainer, SandboxStatus
+from nodeagent.shutdown import (
+    REASON,
+    REFUSED,
+    SHUTTING_DOWN,
+    Group,
+    ShutdownPeriod,
+    shutdown_groups,
+)
 from nodeagent.static_pods import StaticPods
 from nodeagent.streams import Streams, StreamTarget
 from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
@@ -46,6 +55,8 @@ FAILED_SYNC = "FailedSync"
 WORKER_DELAY_MIN_S, WORKER_DELAY_MAX_S = 1.0, 60.0
 ORPHAN_DELAY_MIN_S, ORPHAN_DELAY_MAX_S = 2.0, 300.0
 STREAMS_MAX = 256
+LAST_WORDS_S = 1.0
+"""For the last statuses to reach the server."""
 NETWORK_KINDS = (NODES, SERVICES, ENDPOINTSLICES)
 
 
@@ -91,6 +102,7 @@ class Agent:
         self._group: asyncio.TaskGroup
         self._orphans: asyncio.Task[None] | None = None
         self._told_node = b""
+        self._shutting_down = False
         self._not_ready = "the node has not received its first snapshot"
 
     async def run(self) -> None:
@@ -103,6 +115,28 @@ class Agent:
             self._group.create_task(forever("link", self._link.run))
             self._group.create_task(forever("node-status", self._watch_node))
             self._group.create_task(forever("static-pods", self._watch_static_pods))
+
+    async def shut_down(self, period: ShutdownPeriod) -> None:
+        """The machine goes down: pods end, critical ones last. Returns when the control plane was likely told."""
+        self._shutting_down = True
+        self._not_ready = SHUTTING_DOWN
+        self._tell_node()
+        for group in shutdown_groups([worker.machine.pod for worker in self._workers.values()], period):
+            await self._end_group(group)
+        await asyncio.sleep(LAST_WORDS_S)
+
+    async def _end_group(self, group: Group) -> None:
+        workers = [self._workers[uid] for uid in group.uids if uid in self._workers]
+        log.info("shutdown", pods=len(workers), grace_s=group.grace_s)
+        for worker in workers:
+            worker.post(group.order)
+        try:
+            async with asyncio.timeout(group.grace_s + STOP_WINDOW_MIN_S):
+                for worker in workers:
+                    await worker.over.wait()
+        except TimeoutError:
+            left = [worker.uid for worker in workers if not worker.over.is_set()]
+            log.warning("shutdown_group_late", uids=left, next="the next group ends")
 
     # What runs here.
 
@@ -124,11 +158,15 @@ class Agent:
         self, pod: Pod, sandbox: SandboxStatus | None = None, containers: tuple[ContainerStatus, ...] = ()
     ) -> None:
         worker = self._worker(pod)
+        if self._shutting_down:
+            worker.post(REFUSED)
         worker.adopt(sandbox, containers)
         self._group.create_task(self._run_worker(worker), name=f"pod-{worker.uid}")
 
     def _worker(self, pod: Pod) -> PodWorker:
         stored = self._desired.status(pod.metadata.uid) or pod.status
+        if stored.reason == REASON and self._static.pod(pod.metadata.uid) is not None:
+            stored = pod.status  # the node went down and is back: what belongs to it runs again
         worker = PodWorker(PodMachine(pod, stored, self._parts.node.address), self._parts)
         self._workers[worker.uid] = worker
         return worker
@@ -240,7 +278,7 @@ class Agent:
                 worker.post(InputsChanged())
 
     def synced(self) -> None:
-        self._not_ready = ""
+        self._not_ready = SHUTTING_DOWN if self._shutting_down else ""
         self._tell_node()
         if self._orphans is None or self._orphans.done():
             self._orphans = self._group.create_task(self._remove_orphans(), name="orphans")

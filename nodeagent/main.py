@@ -41,6 +41,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--cluster-domain", default="cluster.local")
     add("--overlay", choices=("vxlan", "host-gw"), default="vxlan", help="how pods reach other nodes")
     add("--static-pods", type=Path, metavar="DIR", help="a folder of Pod manifests that this node runs by itself")
+    period = "seconds that pods get to end when SIGPWR says that the machine goes down; 0: they are left alone"
+    add("--shutdown-grace-period", type=float, default=0.0, metavar="S", help=period)
+    add("--shutdown-grace-period-critical", type=float, default=0.0, metavar="S", help="the part for critical pods")
     add("--log-format", choices=("text", "json"), default="text")
     add("--debug", action="store_true")
     add("--inherited", type=Inherited.parse, help=argparse.SUPPRESS)

@@ -48,6 +48,7 @@ from nodeagent.runtime.cgroups import Cgroups, Layout
 from nodeagent.runtime.interface import Resources
 from nodeagent.runtime.mount_namespace import SharedMountNamespace, prepare_mount_namespace
 from nodeagent.runtime.runtime import CrunRuntime
+from nodeagent.shutdown import ShutdownPeriod
 from nodeagent.static_pods import StaticPods
 from nodeagent.supervisor import EX_CONFIG, keep_from_children
 from nodeagent.usage_reporter import UsageReporter
@@ -78,6 +79,10 @@ class SupervisorGone(OrchError):
     """The supervisor has ended; so must the agent, or its successor would find the node taken."""
 
 
+class MachineGoesDown(OrchError):
+    """The pods have ended, and so must the agent."""
+
+
 FAULTS_THAT_STAY = (AlreadyRunning, JoinRefused, SharedMountNamespace, PermissionError)
 """Starting the agent again would end in the same."""
 
@@ -101,6 +106,8 @@ def run_node(options: argparse.Namespace) -> int:
 def _run_loop(options: argparse.Namespace, layout: Layout) -> None:
     try:
         uvloop.run(_run_until_told(_NodeParts(options, layout)))
+    except* MachineGoesDown:
+        log.info("agent_stopped", next="the machine goes down")
     except* SupervisorGone:
         log.warning("supervisor_gone", next="the agent ends; containers go on")
 
@@ -118,12 +125,13 @@ def _lock(path: Path, stack: ExitStack) -> None:
 
 
 async def _run_until_told(node: "_NodeParts") -> None:
-    """Until SIGTERM or SIGINT; containers stay as they are."""
+    """Until SIGTERM or SIGINT; containers stay as they are. On SIGPWR pods end first, if they get the time."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None, "runs as a task"
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
+    loop.add_signal_handler(signal.SIGPWR, node.power_fails.set)
     try:
         await node.run()
     except asyncio.CancelledError:
@@ -140,6 +148,8 @@ class _NodeParts:
         self._facts = NodeFacts(options.node_name, str(options.node_ip), amounts, self._machine.memory_bytes)
         self._desired = DesiredState(options.state_dir, options.run_dir)
         self._outbox = Outbox(options.node_name, self._desired, self._clock)
+        self._period = ShutdownPeriod(options.shutdown_grace_period, options.shutdown_grace_period_critical)
+        self.power_fails = asyncio.Event()
 
     async def run(self) -> None:
         options = self._options
@@ -157,6 +167,7 @@ class _NodeParts:
             agent = self._agent(runtime, images, prober, network, dialer, volumes)
             group.create_task(forever("tokens", volumes.keep_tokens_fresh))
             group.create_task(_supervisor_ends(inherited.alive))
+            group.create_task(self._power_fails(agent))
             renewal = partial(keep_renewed, self._certificate, partial(setattr, dialer, "certificate"))
             group.create_task(forever("certificate", renewal))
             group.create_task(forever("log-rotation", LogRotation(runtime, self._clock).run))
@@ -164,6 +175,13 @@ class _NodeParts:
             group.create_task(forever("usage", usage.run))
             group.create_task(forever("network", network.run))
             group.create_task(forever("agent", agent.run))
+
+    async def _power_fails(self, agent: Agent) -> None:
+        """Raises MachineGoesDown once the pods have ended."""
+        await self.power_fails.wait()
+        if self._period.total_s:
+            await agent.shut_down(self._period)
+        raise MachineGoesDown("the machine goes down")
 
     def _limit_node(self) -> None:
         """The node's share of the machine, in its cgroup; pods live below it."""

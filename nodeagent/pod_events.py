@@ -41,6 +41,16 @@ class PodRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class EndPod:
+    """The node ends the pod, which has then failed (a shutdown, an eviction). Its own grace period counts if it is
+    shorter."""
+
+    reason: str
+    message: str
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class InputsChanged:
     """A ConfigMap or Secret that the pod names came, changed or went."""
 
@@ -195,7 +205,7 @@ ContainerEvent = (
     | StopFailed | HookEnded | ProbeResult
 )  # fmt: skip
 PodEvent = (
-    Adopted | PodDesired | PodRemoved | InputsChanged | SandboxReady | SandboxFailed | SandboxStopped | SandboxRemoved
-    | TeardownFailed | VolumesReady | VolumesFailed | VolumesRemoved | TimerFired
+    Adopted | PodDesired | PodRemoved | EndPod | InputsChanged | SandboxReady | SandboxFailed | SandboxStopped
+    | SandboxRemoved | TeardownFailed | VolumesReady | VolumesFailed | VolumesRemoved | TimerFired
 )  # fmt: skip
 Event = PodEvent | ContainerEvent

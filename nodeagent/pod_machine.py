@@ -19,6 +19,7 @@ from nodeagent.container_state import Grace, Role, Stage
 from nodeagent.pod_events import (
     Adopted,
     ContainerEvent,
+    EndPod,
     Event,
     HookKind,
     InputsChanged,
@@ -46,7 +47,7 @@ from nodeagent.pod_instructions import (
     SetTimer,
     StopSandbox,
 )
-from nodeagent.pod_status import Failure, is_past, is_terminal, pod_status
+from nodeagent.pod_status import TERMINATED_BY_NODE, Failure, is_past, is_terminal, pod_status
 from nodeagent.runtime.interface import SandboxState
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import ContainerStatus, PodStatus
@@ -144,6 +145,8 @@ class PodMachine:
             )
         if is_terminal(self.status.phase):
             self.goal = Goal.STOP
+            if self.status.reason:
+                self.failure = Failure(self.status.reason, self.status.message or "")
         self._note_deletion(now)
         yield from self._set_deadline(now)
 
@@ -162,6 +165,14 @@ class PodMachine:
     def _removed(self, event: PodRemoved, now: datetime) -> Iterator[Instruction]:
         self.goal = Goal.REMOVE
         yield from ()
+
+    def _end_pod(self, event: EndPod, now: datetime) -> Iterator[Instruction]:
+        if self.goal is Goal.RUN:
+            self.failure = Failure(event.reason, event.message, TERMINATED_BY_NODE)
+            self.goal = Goal.STOP
+            yield EmitEvent(WARNING, event.reason, event.message)
+        grace = Grace.of(min(event.grace_s, _grace_s(self.pod)), now)
+        self._grace = grace if grace.is_shorter(self._grace) else self._grace
 
     def _inputs_changed(self, event: InputsChanged, now: datetime) -> Iterator[Instruction]:
         self._refresh_volumes()
@@ -348,6 +359,7 @@ _HANDLERS: dict[type, Callable[[PodMachine, Any, datetime], Iterator[Instruction
     Adopted: PodMachine._adopted,
     PodDesired: PodMachine._desired,
     PodRemoved: PodMachine._removed,
+    EndPod: PodMachine._end_pod,
     InputsChanged: PodMachine._inputs_changed,
     SandboxReady: PodMachine._sandbox_ready,
     SandboxFailed: PodMachine._sandbox_failed,

@@ -39,6 +39,11 @@ class Failure:
 
     reason: str
     message: str
+    disruption: str = ""
+    """Reason of the condition DisruptionTarget; empty: it is not to blame on the node."""
+
+
+TERMINATED_BY_NODE = "TerminationByKubelet"
 
 
 class PodView(Protocol):
@@ -74,8 +79,8 @@ def pod_status(view: PodView, before: PodStatus, now: datetime) -> PodStatus:
     phase = before.phase if is_terminal(before.phase) else pod_phase(view)
     return PodStatus(
         phase=phase,
-        reason=view.failure.reason if view.failure else None,
-        message=view.failure.message if view.failure else None,
+        reason=view.failure.reason if view.failure and phase == "Failed" else None,
+        message=view.failure.message if view.failure and phase == "Failed" else None,
         conditions=_conditions(view, phase or "", before, now),
         container_statuses=tuple(
             container_status(c, before.container_statuses, _idle_reason(view), room) for c in main
@@ -99,18 +104,12 @@ def pod_status(view: PodView, before: PodStatus, now: datetime) -> PodStatus:
 
 
 def pod_phase(view: PodView) -> str:
-    if view.failure is not None:
-        return "Failed"
-    init_failed = any(c.role is Role.INIT and c.stage is Stage.FINISHED and not c.succeeded for c in view.containers)
+    """Terminal only when nothing of the pod runs any more, sidecars too: others take it as leave to replace the pod."""
     main = [c for c in view.containers if c.role is Role.MAIN]
     if view.over:
-        return "Succeeded" if not init_failed and all(c.succeeded for c in main) else "Failed"
-    if init_failed:
-        return "Failed"
+        return "Succeeded" if view.failure is None and all(c.succeeded for c in main) else "Failed"
     if not initialized(view.containers) or any(_never_started(c) for c in main):
         return "Pending"
-    if all(c.stage is Stage.FINISHED for c in main):
-        return "Succeeded" if all(c.succeeded for c in main) else "Failed"
     return "Running"
 
 
@@ -208,11 +207,19 @@ def _conditions(view: PodView, phase: str, before: PodStatus, now: datetime) -> 
         _with_gates(view.pod, before, ready),
         ready,
         PodCondition(type="PodScheduled", status="True"),
+        *_disruption(view.failure),
     )  # fmt: skip
     known = {condition.type: condition for condition in before.conditions or ()}
     return tuple(
         _timed(condition, known.get(condition.type), now, view.pod.metadata.generation) for condition in wanted
     )
+
+
+def _disruption(failure: Failure | None) -> tuple[PodCondition, ...]:
+    if failure is None or not failure.disruption:
+        return ()
+    condition = PodCondition(type="DisruptionTarget", status="True", reason=failure.disruption, message=failure.message)
+    return (condition,)
 
 
 def _verdict(type_: str, missing: list[str], reason: str, message: str, completed: str) -> PodCondition:

@@ -71,6 +71,8 @@ class PodWorker:
     def __init__(self, machine: PodMachine, parts: PodParts) -> None:
         self.machine, self._parts = machine, parts
         self._inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self.over = asyncio.Event()
+        """Nothing of the pod runs or will run."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._log = log.bind(pod=f"{machine.pod.metadata.namespace}/{machine.pod.metadata.name}", uid=self.uid)
 
@@ -101,9 +103,12 @@ class PodWorker:
                     event = await self._inbox.get()
                     for instruction in self.machine.handle(event, self._parts.clock.now()):
                         self._carry_out(instruction, group, in_flight)
+                    if self.machine.over:
+                        self.over.set()
                 for task in in_flight:
                     task.cancel()
         finally:
+            self.over.set()
             for timer in self._timers.values():
                 timer.cancel()
             for container in self.machine.containers:

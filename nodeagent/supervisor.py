@@ -109,12 +109,13 @@ class Supervisor:
         """Wakes the wait before a restart: a sleep goes on after a signal."""
 
     def run(self) -> int:
-        """Until told to stop by SIGTERM or SIGINT, or the agent says that it cannot be started; the exit code."""
+        """Until told to stop by SIGTERM, SIGINT or SIGPWR (on which the agent ends its pods first), or the agent says
+        that it cannot be started; the exit code."""
         udp, tcp = bind_dns(self._dns_address, self._dns_port)
         read_end, self._write_end = os.pipe()
         inherited = Inherited(udp.fileno(), tcp.fileno(), read_end)
         become_subreaper()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPWR):
             signal.signal(number, self._stop)
         while not self._stopping:
             started = time.monotonic()
@@ -143,7 +144,7 @@ class Supervisor:
         os.write(self._tell_to_stop, b"x")
         if self._child is not None and self._child.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # `send_signal` would reap, and `_reap_until` wait in vain
-                os.kill(self._child.pid, signal.SIGTERM)
+                os.kill(self._child.pid, signal.SIGPWR if number == signal.SIGPWR else signal.SIGTERM)
 
 
 def _reap_until(child: "subprocess.Popen[bytes]") -> int:

@@ -19,6 +19,7 @@ from orch.api.meta import DeleteOptions, ObjectMeta, OwnerReference, Preconditio
 from orch.api.node import Node
 from orch.api.pod.ephemeral_rules import MIRROR_ANNOTATION
 from orch.api.pod.spec import Pod
+from orch.api.pod.status import is_finished
 from orch.client.client import Client
 from orch.client.informer import Informer
 from orch.errors import AlreadyExists, Conflict, NotFound, ServiceUnavailable
@@ -112,9 +113,16 @@ class MirrorPods:
             return False
         self._reports[report.uid] = report
         mirror = self._mirror(report.node, _name(static))
-        if mirror is not None:
+        if mirror is not None and self._was_outlived(mirror):
+            self._writer.submit((report.node, _name(static)), None)
+        elif mirror is not None:
             self._tell(mirror)
         return True
+
+    def _was_outlived(self, mirror: Pod) -> bool:
+        """A terminal phase stays for ever; a static pod that runs again after a shutdown needs another mirror."""
+        report = self._reports.get(static_uid_of(mirror))
+        return report is not None and is_finished(mirror.status) and not is_finished(report.status)
 
     def static_uid(self, node: str, uid: str) -> str:
         """How the node knows the pod that the API knows by `uid`."""
@@ -148,8 +156,10 @@ class MirrorPods:
         node, name = key
         if node not in self._static:
             return
-        mirror = self._mirror(node, name)
-        match decide(self._static[node].get(name), mirror, self._nodes.get("", node)):
+        mirror, static = self._mirror(node, name), self._static[node].get(name)
+        if mirror is not None and self._was_outlived(mirror):
+            static = None
+        match decide(static, mirror, self._nodes.get("", node)):
             case CreateMirror(pod):
                 await self._create(pod)
             case DeleteMirror(uid):

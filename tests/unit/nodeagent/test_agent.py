@@ -39,6 +39,8 @@ class Alone:
         self.desired.begin(Position(1, 5, "c"))
         self.desired.stage([Item("Pod", pod.metadata.uid, 5, PODS.codec.encode(pod)) for pod in pods])
         self.desired.end(len(pods))
+        self.described: list[str] = []
+        """Why the node was not ready, each time that somebody asked."""
         self.agent = Agent(
             node_name="node-1",
             boot_id="boot",
@@ -48,10 +50,14 @@ class Alone:
             outbox=Outbox("node-1", self.desired, self.machine.clock),
             parts=self.machine.parts,
             network=FakeNetwork(lambda revision: None),
-            describe=lambda not_ready: Node(metadata=ObjectMeta(name="node-1")),
+            describe=self._describe,
             ids=SeededIds(1),
             static_pods=StaticPods(static_folder, "node-1"),
         )
+
+    def _describe(self, not_ready: str) -> Node:
+        self.described.append(not_ready)
+        return Node(metadata=ObjectMeta(name="node-1"))
 
 
 @asynccontextmanager

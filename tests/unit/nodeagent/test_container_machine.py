@@ -6,6 +6,7 @@ from nodeagent.container_state import Stage
 from nodeagent.pod_events import (
     Adopted,
     ContainerExited,
+    EndPod,
     HookEnded,
     HookKind,
     PodDesired,
@@ -239,3 +240,45 @@ def test_termination_messages_of_a_pod_share_twelve_kibibytes() -> None:
         node.give(ContainerExited(container.name, 0, 1, False, NOW, NOW, message="é" * 2048))
     ended = [status.state.terminated for status in node.status.container_statuses or ()]
     assert [len((state.message or "").encode()) for state in ended if state is not None] == [2048] * 6
+
+
+class TestEndedByTheNode:
+    ORDER = EndPod("Terminated", "the node goes down", 10.0)
+
+    def test_the_pod_fails_once_its_containers_have_ended(self) -> None:
+        node = a_node(a_pod(), hold=lambda i: isinstance(i, StopContainer))
+        node.give(Adopted())
+        assert stops(node.give(self.ORDER)) == [("app", 10.0)]
+        assert (node.status.phase, node.status.reason) == ("Running", None)
+        assert node.condition("DisruptionTarget") == ("True", "TerminationByKubelet")
+        node.exits("app", 0)
+        assert (node.status.phase, node.status.reason) == ("Failed", "Terminated")
+        assert node.status.message == "the node goes down"
+
+    def test_a_shorter_grace_period_of_its_own_counts(self) -> None:
+        node = started(a_pod(termination_grace_period_seconds=4))
+        assert stops(node.give(self.ORDER)) == [("app", 4.0)]
+
+    def test_a_pod_that_comes_too_late_starts_nothing(self) -> None:
+        node = a_node(a_pod())
+        node.give(self.ORDER)
+        node.give(Adopted())
+        assert not [i for i in node.done if isinstance(i, PullImage | CreateContainer)]
+        assert node.status.phase == "Failed"
+
+    def test_after_a_restart_of_the_agent_the_reason_is_still_known(self) -> None:
+        node = started(a_pod())
+        node.give(self.ORDER)
+        again = a_node(a_pod(), node.status)
+        again.give(Adopted())
+        assert (again.status.phase, again.status.reason) == ("Failed", "Terminated")
+
+
+def test_a_pod_is_not_over_while_a_sidecar_runs() -> None:
+    pod = a_pod(a_container(), init_containers=(a_container("proxy", restart_policy="Always"),), restart_policy="Never")
+    node = a_node(pod, hold=lambda i: isinstance(i, StopContainer))
+    node.give(Adopted())
+    node.exits("app", 0)
+    assert node.status.phase == "Running"
+    node.exits("proxy", 0)
+    assert node.status.phase == "Succeeded"
