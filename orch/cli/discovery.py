@@ -70,7 +70,7 @@ class Discovery:
     def named(self, name: str) -> list[Resource]:
         """The resource of that name, or all of that category. Raises CliError for an unknown name."""
         wanted = name.lower()
-        found = self._search(lambda resources: _by_name(resources, wanted))
+        found = self._search(lambda resources: by_name(resources, wanted))
         if not found:
             raise CliError(f"the server has no resource type \"{name}\": 'orch api-resources' lists them")
         return found
@@ -142,7 +142,7 @@ def _decode(text: str) -> list[Resource]:
     return [Resource(**row | {key: tuple(row[key]) for key in ("short_names", "categories")}) for row in rows]
 
 
-def _by_name(resources: list[Resource], wanted: str) -> list[Resource]:
+def by_name(resources: list[Resource], wanted: str) -> list[Resource]:
     """One resource (the first group and version that has it), or every resource of a category in its first version."""
     for resource in resources:
         if wanted in resource.names():
