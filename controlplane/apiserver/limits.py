@@ -4,10 +4,14 @@ and not timed."""
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orch.errors import TooManyRequests
+
+IDLE_FLOWS_MAX = 1000
+"""Users remembered between their requests, which is cheaper than to forget each at once."""
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -72,7 +76,8 @@ class FairGate:
     def _end(self, flow: _Flow) -> None:
         self._in_flight -= 1
         flow.in_flight -= 1
-        self._settle(flow)
+        if flow.waiting or self._turns or len(self._flows) > IDLE_FLOWS_MAX:
+            self._settle(flow)
 
     async def _wait(self, flow: _Flow) -> None:
         """Until the request is counted as in work."""
@@ -88,6 +93,8 @@ class FairGate:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
+                with suppress(ValueError):  # passed over already
+                    flow.waiting.remove(turn)
                 self._settle(flow)
             else:  # cancelled after its turn had come
                 self._end(flow)
@@ -97,8 +104,7 @@ class FairGate:
         """After any change of a flow: gives it its place among the turns or forgets it, then lets in who has room."""
         if not flow.waiting:
             self._turns.pop(flow, None)
-            if not flow.in_flight:
-                self._flows.pop(flow.user, None)
+            self._forget_idle(flow)
         elif self._may_start(flow):
             self._turns.setdefault(flow)
         while self._turns and self._in_flight < self._limits.in_flight_max:
@@ -114,7 +120,9 @@ class FairGate:
                 break
         if flow.waiting and self._may_start(flow):
             self._turns[flow] = None
-        elif not flow.waiting and not flow.in_flight:
+
+    def _forget_idle(self, flow: _Flow) -> None:
+        if not flow.in_flight and len(self._flows) > IDLE_FLOWS_MAX:
             self._flows.pop(flow.user, None)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from controlplane.apiserver.limits import FairGate, GateLimits
+from controlplane.apiserver.limits import IDLE_FLOWS_MAX, FairGate, GateLimits
 from orch.api.kinds import PODS, builtin_kinds
 from orch.client.http import tls_context
 from orch.errors import TooManyRequests
@@ -92,7 +92,15 @@ async def test_who_leaves_gives_up_place_and_turn() -> None:
         tasks["d1"].cancel()
         await settled()
         await work.finish("a2", "a3", "a5")
-    assert (work.gate._in_flight, work.gate._flows, len(work.gate._turns)) == (0, {}, 0)
+    assert (work.gate._in_flight, len(work.gate._turns)) == (0, 0)
+    assert not any(flow.in_flight or flow.waiting for flow in work.gate._flows.values())
+
+
+async def test_users_are_forgotten_when_there_are_many() -> None:
+    work = Work()
+    for number in range(IDLE_FLOWS_MAX + 10):
+        await work.gate.run(f"user-{number}", asyncio.sleep, 0)
+    assert len(work.gate._flows) == IDLE_FLOWS_MAX
 
 
 async def test_a_flood_leaves_others_answers(tmp_path: Path, api: FakeApi, streams: FakeStreams) -> None:
