@@ -93,6 +93,11 @@ def test_fields_say_how_they_merge() -> None:
         "x-kubernetes-patch-strategy": "merge,retainKeys",
     }
     assert spec["properties"]["tolerations"]["x-kubernetes-list-type"] == "atomic"
+    assert spec["properties"]["nodeSelector"]["x-kubernetes-map-type"] == "atomic"
+    definitions = v2()["definitions"]
+    assert definitions["io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"]["x-kubernetes-map-type"] == "atomic"
+    claims = definitions["io.k8s.api.core.v1.ResourceRequirements"]["properties"]["claims"]
+    assert (claims["x-kubernetes-list-map-keys"], "x-kubernetes-patch-strategy" in claims) == (["name"], False)
     strategy = v3("apps", "v1")["components"]["schemas"]["io.k8s.api.apps.v1.DeploymentSpec"]["properties"]["strategy"]
     assert strategy == {
         "description": "How old pods are replaced by new ones.",
