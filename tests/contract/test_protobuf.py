@@ -49,16 +49,8 @@ ROOTS: dict[tuple[str, str], Codec[Any]] = {
     ("policy/v1", "Eviction"): StructCodec(Eviction),
     ("autoscaling/v1", "Scale"): StructCodec(Scale),
 }
-NEWER = {
-    "core/v1.Container.restartPolicyRules",
-    "core/v1.EnvVarSource.fileKeyRef",
-    "core/v1.EphemeralContainer.restartPolicyRules",
-    "core/v1.PodSpec.hostnameOverride",
-    "core/v1.PodStatus.extendedResourceClaimStatus",
-    "core/v1.PodCertificateProjection",
-    "core/v1.VolumeProjection.podCertificate",
-}
-"""Fields of the types that no client sends in protobuf yet; as JSON they are read."""
+NEWER = {"core/v1.PodStatus.extendedResourceClaimStatus", "core/v1.VolumeProjection.podCertificate"}
+"""Fields of the types without a number in the table; as JSON they are read."""
 
 
 @cache
