@@ -25,6 +25,8 @@ def apply_patch(kind: Kind[Any], plain: Mapping[str, Any], patch: Any, patch_typ
             if not isinstance(kind.codec, StructCodec):
                 raise UnsupportedMediaType(f"{kind.resource} does not support strategic merge patches: it has no types")
             result = strategic_merge.apply(plain, patch, kind.codec.struct)
+        case PatchType.APPLY:
+            raise UnsupportedMediaType("a configuration to apply is no patch: it needs a field manager")
     if not isinstance(result, dict):
         raise BadRequest(f"a patch of a {kind.kind} must leave a JSON object")
     return result
