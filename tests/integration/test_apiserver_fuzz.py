@@ -24,8 +24,8 @@ from orch.api.kinds import builtin_kinds
 from orch.client.http import tls_context
 from tests.apiserver import RunningServer, memory_server
 
-EXAMPLES = 400
-"""About 15 s."""
+EXAMPLES = 1500
+"""About 12 s."""
 DOCUMENT = v2_document(builtin_kinds())
 DEFINITIONS = DOCUMENT["definitions"]
 LATE = {503, 504}

@@ -204,4 +204,4 @@ async def test_api_resources_and_version(running: RunningServer, kubectl: Kubect
     out = await kubectl.run(running.kubeconfig, "api-resources", "--no-headers", "-o", "name")
     assert {"pods", "deployments.apps", "leases.coordination.k8s.io"} <= set(out.split())
     version = json.loads(await kubectl.run(running.kubeconfig, "version", "-o", "json"))
-    assert version["serverVersion"]["gitVersion"] == "v1.34.0+orch"
+    assert version["serverVersion"]["gitVersion"] == "v1.34.2+orch"

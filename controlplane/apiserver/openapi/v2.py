@@ -10,7 +10,7 @@ from orch.api.kind import KindTable
 
 TITLE = "Kubernetes"
 """Clients know this API by that name."""
-VERSION = "v1.34.0"
+VERSION = "v1.34.2"
 PRODUCES = ["application/json", "application/yaml"]
 
 
