@@ -142,9 +142,9 @@ class Agent:
 
     async def _adopt(self) -> None:
         """Every wanted pod gets its worker, with what the runtime holds of it."""
-        sandboxes = {s.pod_uid: s for s in await self._parts.runtime.list_pod_sandboxes()}
+        sandboxes, found = await self._held()
         containers: dict[str, list[ContainerStatus]] = {}
-        for container in await self._parts.runtime.list_containers():
+        for container in found:
             containers.setdefault(container.pod_uid, []).append(container)
         for pod in (*self._desired.pods(), *self._static.pods()):
             uid = pod.metadata.uid
@@ -153,6 +153,18 @@ class Agent:
         if self._desired.position.revision:
             self._not_ready = ""
         log.info("agent_started", pods=len(self._workers), sandboxes=len(sandboxes), containers=len(containers))
+
+    async def _held(self) -> tuple[dict[str, SandboxStatus], Sequence[ContainerStatus]]:
+        """What the runtime holds, once it says so: nothing is started before that is known."""
+        backoff = Backoff[str](WORKER_DELAY_MIN_S, WORKER_DELAY_MAX_S)
+        while True:
+            try:
+                sandboxes = {s.pod_uid: s for s in await self._parts.runtime.list_pod_sandboxes()}
+                return sandboxes, await self._parts.runtime.list_containers()
+            except (OrchError, OSError) as error:
+                delay_s = backoff.next_s("adopt")
+                log.warning("runtime_state_unknown", error=str(error), retry_in_s=delay_s)
+                await asyncio.sleep(delay_s)
 
     def _start(
         self, pod: Pod, sandbox: SandboxStatus | None = None, containers: tuple[ContainerStatus, ...] = ()
@@ -183,10 +195,12 @@ class Agent:
         log.info("pod_gone", pod=f"{worker.machine.pod.metadata.namespace}/{worker.machine.pod.metadata.name}")
 
     async def _came_to_its_end(self, pod: Pod, run: Callable[[], Awaitable[None]]) -> bool:
-        meta = pod.metadata
+        meta, began = pod.metadata, self._parts.clock.monotonic()
         try:
             await run()
         except Exception as error:
+            if self._parts.clock.monotonic() - began > WORKER_DELAY_MAX_S:
+                self._worker_backoff.forget(meta.uid)  # it was well for a while: this is another trouble
             log.exception("pod_worker_broke", pod=f"{meta.namespace}/{meta.name}", uid=meta.uid)
             causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
             message = "error syncing pod: " + "; ".join(f"{type(cause).__name__}: {cause}" for cause in causes)

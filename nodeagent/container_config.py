@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from nodeagent.environment import ConfigError, Downward, Inputs, expand, variables
 from nodeagent.runtime.interface import ContainerConfig, Image, Mount, Resources, SandboxConfig, Security
+from nodeagent.volumes.pod_files import kernel_hostname
 from orch.api import quantity
 from orch.api.base import Quantity
 from orch.api.pod.container import Container
@@ -23,7 +24,6 @@ CPU_SHARES_MIN = 2
 CPU_SHARES_PER_CPU = 1_024
 CONTAINER_PIDS_MAX = 4_096
 """Kubernetes sets no limit unless told; here a fork bomb is bounded from the start."""
-HOSTNAME_BYTES_MAX = 63
 OOM_SCORE_GUARANTEED, OOM_SCORE_BEST_EFFORT = -997, 1_000
 """As kubelet's pkg/kubelet/qos/policy.go."""
 
@@ -37,6 +37,7 @@ class NodeFacts:
     allocatable: Mapping[str, str]
     memory_bytes: int
     """The node's capacity, which OOM scores are relative to."""
+    cluster_domain: str = "cluster.local"
 
 
 def qos_class(pod: Pod) -> str:
@@ -44,7 +45,8 @@ def qos_class(pod: Pod) -> str:
     return pod.status.qos_class or "BestEffort"
 
 
-def sandbox_config(pod: Pod, log_directory: str) -> SandboxConfig:
+def sandbox_config(pod: Pod, log_directory: str, node: NodeFacts) -> SandboxConfig:
+    """Raises ConfigError."""
     spec = pod.spec
     quality = qos_class(pod)
     folder = "" if quality == "Guaranteed" else f"{quality.lower()}/"
@@ -53,7 +55,7 @@ def sandbox_config(pod: Pod, log_directory: str) -> SandboxConfig:
         pod_uid=pod.metadata.uid,
         namespace=pod.metadata.namespace,
         name=pod.metadata.name,
-        hostname=(spec.hostname_override or spec.hostname or pod.metadata.name)[:HOSTNAME_BYTES_MAX].rstrip("-."),
+        hostname=kernel_hostname(pod, node.name, node.cluster_domain),
         cgroup_parent=f"kubepods/{folder}pod{pod.metadata.uid}",
         log_directory=log_directory,
         resources=_pod_resources(pod),

@@ -162,7 +162,9 @@ def field_value(pod: Pod, path: str, downward: Downward) -> str:
 def resource_value(pod: Pod, container: Container, ref: ResourceFieldSelector, downward: Downward) -> str:
     """The amount divided by the divisor, rounded up. A limit that is not set is what the node can allocate."""
     named = (*pod.spec.containers, *(pod.spec.init_containers or ()))
-    target = next((c for c in named if c.name == ref.container_name), container) if ref.container_name else container
+    target = next((c for c in named if c.name == ref.container_name), None) if ref.container_name else container
+    if target is None:
+        raise ConfigError(f"container {ref.container_name} not found")
     which, _, resource = ref.resource.partition(".")
     limits = target.resources.limits or {}
     amounts = limits if which == "limits" else (target.resources.requests or {})

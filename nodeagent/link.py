@@ -87,7 +87,7 @@ class Link:
                 async with self._dial() as link:
                     await _Session(link, self._node, self._desired, self._outbox, self._connected).run()
                 reason = "the server ended the session"
-            except* (LinkLost, StaleSnapshot) as errors:
+            except* (LinkLost, StaleSnapshot, OSError) as errors:
                 reason = "; ".join(_messages(errors))
             delay_s = self._backoff.next_s("dial") * self._ids.uniform(1 - RECONNECT_JITTER, 1 + RECONNECT_JITTER)
             log.info("session_ended", reason=reason, reconnect_in_s=round(delay_s, 2))

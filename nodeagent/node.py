@@ -145,7 +145,9 @@ class _NodeParts:
         share = NodeShare(options.cpus, options.memory)
         self._machine = read_machine(share, options.state_dir)
         amounts = capacity(self._machine)
-        self._facts = NodeFacts(options.node_name, str(options.node_ip), amounts, self._machine.memory_bytes)
+        self._facts = NodeFacts(
+            options.node_name, str(options.node_ip), amounts, self._machine.memory_bytes, options.cluster_domain
+        )
         self._desired = DesiredState(options.state_dir, options.run_dir)
         self._outbox = Outbox(options.node_name, self._desired, self._clock)
         self._period = ShutdownPeriod(options.shutdown_grace_period, options.shutdown_grace_period_critical)

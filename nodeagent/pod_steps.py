@@ -53,7 +53,7 @@ from orch.api.pod.spec import Pod
 async def run_sandbox(pod: Pod, parts: PodParts, do: RunSandbox) -> SandboxReady:
     directory = parts.log_directory(pod)
     directory.mkdir(parents=True, exist_ok=True)
-    return SandboxReady((await parts.runtime.run_pod_sandbox(sandbox_config(pod, str(directory)))).ip)
+    return SandboxReady((await parts.runtime.run_pod_sandbox(sandbox_config(pod, str(directory), parts.node))).ip)
 
 
 async def prepare_volumes(pod: Pod, parts: PodParts, do: PrepareVolumes) -> VolumesReady:

@@ -5,12 +5,14 @@ As kubelet writes them: pkg/kubelet/kubelet_pods.go (hosts) and pkg/kubelet/netw
 
 from dataclasses import dataclass
 
+from nodeagent.environment import ConfigError
 from nodeagent.network.dns.resolv_conf import ResolvConf, write_resolv_conf
 from orch.api.pod.spec import Pod, PodDNSConfig
 
 NAMESERVERS_MAX = 3
 SEARCHES_MAX = 32
 HOSTNAME_BYTES_MAX = 63
+KERNEL_HOSTNAME_BYTES_MAX = 64
 _HEADER = "# Managed by the node agent: written when a container starts.\n"
 _LOOPBACK = (
     "127.0.0.1\tlocalhost\n"
@@ -37,6 +39,21 @@ def hostname_of(pod: Pod, node_name: str) -> str:
     if pod.spec.host_network:
         return node_name
     return (pod.spec.hostname_override or pod.spec.hostname or pod.metadata.name)[:HOSTNAME_BYTES_MAX].rstrip("-.")
+
+
+def kernel_hostname(pod: Pod, node_name: str, domain: str) -> str:
+    """What uname says in the pod: with setHostnameAsFQDN the name that the cluster's DNS gives it. Raises ConfigError
+    when that is longer than the kernel takes."""
+    hostname, spec = hostname_of(pod, node_name), pod.spec
+    if not spec.set_hostname_as_fqdn or not spec.subdomain or spec.host_network:
+        return hostname
+    full = f"{hostname}.{spec.subdomain}.{pod.metadata.namespace}.svc.{domain}"
+    if len(full) > KERNEL_HOSTNAME_BYTES_MAX:
+        raise ConfigError(
+            f"failed to construct FQDN from pod hostname and cluster domain, FQDN {full} is too long "
+            f"({KERNEL_HOSTNAME_BYTES_MAX} characters is the max, {len(full)} characters requested)"
+        )
+    return full
 
 
 def hosts_file(pod: Pod, pod_ip: str, domain: str, node_name: str, node_hosts: str) -> str:

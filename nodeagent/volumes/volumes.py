@@ -23,7 +23,7 @@ from nodeagent.volumes.folders import Folders
 from nodeagent.volumes.host_path import check_host_path
 from nodeagent.volumes.payload import Source, TokenKey
 from nodeagent.volumes.plan import Files, HostPath, Plan, Scratch, plan_volume, unsupported_field
-from nodeagent.volumes.pod_files import PodDns, hostname_of, hosts_file, resolv_conf_file
+from nodeagent.volumes.pod_files import PodDns, hosts_file, kernel_hostname, resolv_conf_file
 from nodeagent.volumes.removal import remove_tree
 from nodeagent.volumes.sub_path import bind_sub_path
 from nodeagent.volumes.tokens import IssueToken, TokenKeeper
@@ -197,7 +197,7 @@ class Volumes:
         node_hosts = NODE_HOSTS.read_text() if pod.spec.host_network and NODE_HOSTS.exists() else ""
         texts = {
             "hosts": hosts_file(pod, pod_ip, domain, node, node_hosts),
-            "hostname": hostname_of(pod, node) + "\n",
+            "hostname": kernel_hostname(pod, node, domain) + "\n",
             "resolv.conf": resolv_conf_file(pod, self._dns),
         }
         context = container.security_context

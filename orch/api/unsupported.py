@@ -92,7 +92,6 @@ _POD_SPEC = (
     _warn("securityContext.seLinuxChangePolicy"),
     _block("securityContext.supplementalGroupsPolicy", "Merge"),
     _warn("securityContext.windowsOptions"),
-    _block("setHostnameAsFQDN"),
     _warn("topologySpreadConstraints"),
 )
 

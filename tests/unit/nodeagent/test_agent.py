@@ -118,3 +118,36 @@ async def test_leftovers_that_cannot_be_removed_are_tried_again(
         alone.agent.synced()
         await settle(lambda: not alone.machine.volumes.prepared)
     assert failures == {"known": -3, "remove": -1}
+
+
+async def test_nothing_starts_before_it_is_known_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = Alone(tmp_path, a_pod())
+    runtime, asked = alone.machine.runtime, []
+    listed = runtime.list_containers
+
+    async def failing() -> Any:
+        asked.append(list(runtime.calls))
+        if len(asked) < 3:
+            raise OSError(5, "Input/output error")
+        return await listed()
+
+    monkeypatch.setattr(runtime, "list_containers", failing)
+    async with running(alone.agent.run()):
+        await settle(lambda: runtime.running("web-uid") == ["app"])
+    assert asked == [[], [], []]
+
+
+async def test_a_worker_that_was_well_for_a_while_begins_its_back_off_anew(tmp_path: Path) -> None:
+    alone = Alone(tmp_path)
+    moments = iter([0.0, 1.0, 0.0, agent_module.WORKER_DELAY_MAX_S + 1])
+    alone.machine.clock.monotonic = lambda: next(moments)  # type: ignore[method-assign]
+
+    async def breaks() -> None:
+        raise ValueError("nobody thought of this")
+
+    backoff = alone.agent._worker_backoff
+    backoff.next_s("web-uid")
+    assert not await alone.agent._came_to_its_end(a_pod(), breaks)
+    assert len(backoff) == 1
+    assert not await alone.agent._came_to_its_end(a_pod(), breaks)
+    assert len(backoff) == 0

@@ -75,26 +75,41 @@ def test_who_is_killed_first_when_memory_ends(qos: str, request_: str, score: in
     ],
 )
 def test_the_pods_cgroup_follows_its_quality_of_service(qos: str, parent: str) -> None:
-    assert sandbox_config(replace(a_pod(), status=PodStatus(qos_class=qos)), "/logs").cgroup_parent == parent
+    assert sandbox_config(replace(a_pod(), status=PodStatus(qos_class=qos)), "/logs", NODE).cgroup_parent == parent
 
 
 def test_the_pods_limits_are_the_sum_of_its_containers_when_all_have_them() -> None:
     limited = ResourceRequirements(limits={"cpu": "500m", "memory": "64Mi"})
     both = a_pod(a_container("a", resources=limited), a_container("b", resources=limited))
-    resources = sandbox_config(both, "/logs").resources
+    resources = sandbox_config(both, "/logs", NODE).resources
     assert (resources.cpu_quota_us, resources.memory_limit_bytes, resources.cpu_shares) == (100_000, 128 << 20, 1024)
-    one = sandbox_config(a_pod(a_container("a", resources=limited), a_container("b")), "/logs").resources
+    one = sandbox_config(a_pod(a_container("a", resources=limited), a_container("b")), "/logs", NODE).resources
     assert (one.cpu_quota_us, one.memory_limit_bytes) == (None, None)
 
 
 def test_sandbox_of_a_pod_that_shares_with_its_host() -> None:
     context = PodSecurityContext(sysctls=(Sysctl(name="net.core.somaxconn", value="9"),))
     pod = a_pod(host_network=True, host_pid=True, share_process_namespace=True, security_context=context, hostname="h")
-    config = sandbox_config(pod, "/logs")
+    config = sandbox_config(pod, "/logs", NODE)
     assert (config.host_network, config.host_pid, config.host_ipc, config.share_process_namespace) == (
         True, True, False, True,
     )  # fmt: skip
-    assert (config.hostname, config.sysctls) == ("h", {"net.core.somaxconn": "9"})
+    assert (config.hostname, config.sysctls) == ("node-1", {"net.core.somaxconn": "9"})
+
+
+def hostname_of(**spec: Any) -> str:
+    return sandbox_config(a_pod(**spec), "/logs", NODE).hostname
+
+
+def test_the_hostname_is_the_full_name_only_when_asked_for_and_there_is_one() -> None:
+    assert hostname_of(hostname="h", subdomain="sub") == "h"
+    assert hostname_of(hostname="h", set_hostname_as_fqdn=True) == "h"
+    assert hostname_of(hostname="h", subdomain="sub", set_hostname_as_fqdn=True) == "h.sub.default.svc.cluster.local"
+
+
+def test_a_full_name_that_the_kernel_does_not_take_makes_no_sandbox() -> None:
+    with pytest.raises(ConfigError, match="64 characters is the max, 73 characters requested"):
+        hostname_of(hostname="h" * 45, subdomain="s", set_hostname_as_fqdn=True)
 
 
 class TestSecurity:
@@ -149,4 +164,4 @@ def test_a_field_that_would_be_ignored_is_refused_by_name() -> None:
 def test_host_users_is_true_unless_refused() -> None:
     for told, expected in ((None, True), (True, True), (False, False)):
         pod = replace(a_pod(), spec=replace(a_pod().spec, host_users=told))
-        assert sandbox_config(pod, "/logs").host_users is expected
+        assert sandbox_config(pod, "/logs", NODE).host_users is expected

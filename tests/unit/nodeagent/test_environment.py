@@ -178,3 +178,10 @@ def test_without_service_links_only_the_api_servers_variables_stay() -> None:
     objects = Objects(a_service("db"), a_service("kubernetes"))
     env = service_variables(a_pod(enable_service_links=False), objects)
     assert {name.partition("_")[0] for name in env} == {"KUBERNETES"}
+
+
+def test_resources_of_a_container_that_the_pod_does_not_have() -> None:
+    container = a_container()
+    ref = ResourceFieldSelector(resource="limits.cpu", container_name="other")
+    with pytest.raises(ConfigError, match="container other not found"):
+        resource_value(a_pod(container), container, ref, DOWNWARD)

@@ -186,3 +186,20 @@ async def test_a_snapshot_without_end_ends_the_session(world: World, monkeypatch
     async with connected(world) as link:
         link.welcome()
         await settle(lambda: len(world.links) >= 2)
+
+
+async def test_a_fault_of_the_machine_ends_the_session_and_not_the_agent(world: World) -> None:
+    failures = [OSError(24, "Too many open files")]
+
+    @asynccontextmanager
+    async def dial() -> AsyncIterator[ServerLink]:
+        if failures:
+            raise failures.pop()
+        async with world.dial() as link:
+            yield link
+
+    link = Link(dial, world, world.desired, world.outbox, SeededIds(1))
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(link.run())
+        await settle(lambda: bool(world.links and world.links[0].told))
+        task.cancel()
