@@ -11,7 +11,8 @@ from datetime import datetime
 
 import structlog
 
-from nodeagent.runtime.interface import ContainerStats, Runtime, RuntimeFault, Usage
+from nodeagent.runtime.figures import ContainerStats, Usage
+from nodeagent.runtime.interface import Runtime, RuntimeFault
 from orch.kit.clock import Clock
 from protos import node_pb2
 

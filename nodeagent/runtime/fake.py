@@ -12,22 +12,18 @@ from datetime import datetime
 from pathlib import Path
 
 from nodeagent.runtime.fake_streams import FakeAttach, FakeExec, FakePort, FakeTerminal
+from nodeagent.runtime.figures import ContainerStats, ContainerStorage, DiskUsage, NetworkUsage, PodStats, Usage
 from nodeagent.runtime.interface import (
     ContainerConfig,
     ContainerExited,
     ContainerState,
-    ContainerStats,
     ContainerStatus,
-    ContainerStorage,
-    DiskUsage,
     ExecResult,
     ExecSession,
     Image,
     ImageConfig,
     MemoryInUse,
-    NetworkUsage,
     NoSuchContainer,
-    PodStats,
     PortConnection,
     PortRefused,
     PullFailed,
@@ -37,7 +33,6 @@ from nodeagent.runtime.interface import (
     SandboxConfig,
     SandboxState,
     SandboxStatus,
-    Usage,
 )
 from orch import oci
 from orch.kit.clock import Clock

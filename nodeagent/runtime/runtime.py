@@ -24,25 +24,22 @@ from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.containers import Containers
 from nodeagent.runtime.crun import DEFAULT_HANDLER, HANDLERS, OciRuntimes
 from nodeagent.runtime.exec import ExecRequest
+from nodeagent.runtime.figures import ContainerStats, ContainerStorage, PodStats, Usage
 from nodeagent.runtime.interface import (
     ContainerConfig,
     ContainerExited,
     ContainerState,
-    ContainerStats,
     ContainerStatus,
-    ContainerStorage,
     ExecResult,
     ExecSession,
     ImageService,
     PodNetwork,
-    PodStats,
     PortConnection,
     PortRefused,
     Resources,
     RuntimeFault,
     SandboxConfig,
     SandboxStatus,
-    Usage,
 )
 from nodeagent.runtime.reaping import reap_cgroup
 from nodeagent.runtime.sandboxes import Sandboxes

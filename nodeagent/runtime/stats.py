@@ -12,15 +12,8 @@ from nodeagent.runtime import usage
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.container import Container
 from nodeagent.runtime.containers import Containers
-from nodeagent.runtime.interface import (
-    ContainerState,
-    ContainerStats,
-    ContainerStatus,
-    ContainerStorage,
-    DiskUsage,
-    PodStats,
-    Usage,
-)
+from nodeagent.runtime.figures import ContainerStats, ContainerStorage, DiskUsage, PodStats, Usage
+from nodeagent.runtime.interface import ContainerState, ContainerStatus
 from nodeagent.runtime.sandboxes import Sandbox, Sandboxes
 from orch.kit.clock import Clock
 

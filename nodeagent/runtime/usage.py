@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from nodeagent.runtime import syscalls
 from nodeagent.runtime.cgroups import Cgroups
-from nodeagent.runtime.interface import DiskUsage, NetworkUsage, Pressure, Usage
+from nodeagent.runtime.figures import DiskUsage, NetworkUsage, Pressure, Usage
 
 BLOCK_BYTES = 512
 """Unit of stat's st_blocks, whatever the file system's own."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.runtime.cgroups import detect_here
-from nodeagent.runtime.interface import ContainerStats, PodStats, Resources
+from nodeagent.runtime.figures import ContainerStats, PodStats
+from nodeagent.runtime.interface import Resources
 from tests.runtime_lab import STEP_TIMEOUT_S, Node, RuntimeLab, running_node, runtime_lab, shell
 
 MIB = 1 << 20

@@ -1,6 +1,6 @@
 """Use over a window is the difference of two readings of the same container."""
 
-from nodeagent.runtime.interface import ContainerStats, Usage
+from nodeagent.runtime.figures import ContainerStats, Usage
 from nodeagent.usage_reporter import Reading, usage_between
 from tests.builders import NOW
 

@@ -7,7 +7,7 @@ import pytest
 
 from nodeagent.runtime import usage
 from nodeagent.runtime.cgroups import Cgroups, Layout
-from nodeagent.runtime.interface import DiskUsage, NetworkUsage, Pressure, Usage
+from nodeagent.runtime.figures import DiskUsage, NetworkUsage, Pressure, Usage
 
 V1_FILES = {
     "cpuacct/pod/cpuacct.usage": "5000000",
