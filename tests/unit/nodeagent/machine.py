@@ -11,10 +11,14 @@ from nodeagent.pod_events import (
     ContainerExited,
     ContainerStarted,
     Event,
+    HookEnded,
+    HookKind,
     ImageReady,
+    PodRemoved,
     SandboxReady,
     SandboxRemoved,
     SandboxStopped,
+    TimerFired,
     VolumesReady,
     VolumesRemoved,
 )
@@ -28,6 +32,7 @@ from nodeagent.pod_instructions import (
     RemoveVolumes,
     ReportStatus,
     RunSandbox,
+    SetTimer,
     StartContainer,
     StopContainer,
     StopSandbox,
@@ -114,6 +119,19 @@ class Node:
         assert machine is not None
         attempt = machine.attempt if attempt is None else attempt
         return self.give(ContainerExited(container, attempt, code, oom_killed, machine.started_at, self.now))
+
+    def finish(self) -> None:
+        """All that is unanswered is answered, hooks and timers too, and the pod is wanted no longer."""
+        self.hold = lambda instruction: False
+        for instruction in self.held:
+            if (answered := answer(instruction, self.now)) is not None:
+                self.give(answered)
+        self.give(PodRemoved())
+        for container in self.machine.containers:
+            for hook in HookKind:
+                self.give(HookEnded(container.name, container.attempt, hook))
+        for timer in [i.timer for i in self.done if isinstance(i, SetTimer)]:
+            self.give(TimerFired(timer))
 
     @property
     def status(self) -> PodStatus:

@@ -15,6 +15,9 @@ from nodeagent.pod_events import (
     ContainerExited,
     ContainerStarted,
     CreateFailed,
+    EndPod,
+    HookEnded,
+    HookKind,
     ImageFailed,
     InputsChanged,
     PodDesired,
@@ -46,7 +49,14 @@ from nodeagent.pod_instructions import (
     StopSandbox,
 )
 from nodeagent.runtime.interface import ContainerState, ContainerStatus, SandboxState, SandboxStatus
-from orch.api.pod.container import Probe, TCPSocketAction
+from orch.api.pod.container import (
+    EphemeralContainer,
+    Lifecycle,
+    LifecycleHandler,
+    Probe,
+    SleepAction,
+    TCPSocketAction,
+)
 from orch.api.pod.spec import Pod
 from tests.unit.nodeagent.machine import NOW, a_container, a_node, a_pod, reasons, started, steps
 
@@ -420,20 +430,38 @@ EVENTS = st.sampled_from(
         SandboxFailed("x"), VolumesFailed("x"), TeardownFailed("x"), StartFailed("app", 0, "x"),
         CreateFailed("app", 0, "CreateContainerError", "x"), ImageFailed("app", "app:1", "ErrImagePull", "x"),
         ContainerExited("app", 0, 1, False, NOW, NOW), ContainerExited("app", 1, 0, False, NOW, NOW),
-        ProbeResult("app", 0, ProbeKind.LIVENESS, False), StopFailed("app", 0, "x"),
+        ProbeResult("app", 0, ProbeKind.LIVENESS, False), StopFailed("app", 0, "x"), TimerFired("hook/app"),
+        HookEnded("app", 0, HookKind.POST_START), HookEnded("app", 0, HookKind.PRE_STOP, "x"), EndPod("x", "x", 2.0),
+        HookEnded("proxy", 0, HookKind.PRE_STOP), ContainerExited("proxy", 0, 1, False, NOW, NOW),
     ]
 )  # fmt: skip
+SLEEP = LifecycleHandler(sleep=SleepAction(seconds=1))
+HOOKS = Lifecycle(post_start=SLEEP, pre_stop=SLEEP)
+SIDECAR = a_container("proxy", restart_policy="Always", lifecycle=Lifecycle(pre_stop=SLEEP))
+PLANS = st.sampled_from(
+    [
+        a_pod(),
+        a_pod(a_container(lifecycle=HOOKS)),
+        a_pod(
+            a_container(lifecycle=HOOKS),
+            init_containers=(SIDECAR,),
+            ephemeral_containers=(EphemeralContainer(name="debug", image="debug:1"),),
+        ),
+    ]
+)
 
 
-@given(st.lists(EVENTS, max_size=25), st.sets(st.sampled_from(range(40)), max_size=10))
-def test_whatever_happens_the_invariants_hold(events: list[object], unanswered: set[int]) -> None:
+@given(PLANS, st.lists(EVENTS, max_size=25), st.sets(st.sampled_from(range(40)), max_size=10))
+def test_whatever_happens_the_invariants_hold(pod: Pod, events: list[object], unanswered: set[int]) -> None:
     """No container outside of a ready sandbox; one attempt number once; nothing starts once it ends; a pod can end."""
     count = iter(range(1000))
-    node = a_node(a_pod(), hold=lambda instruction: next(count) in unanswered)
+    node = a_node(pod, hold=lambda instruction: next(count) in unanswered)
     node.give(Adopted())
     for event in events:
         node.give(event)  # type: ignore[arg-type]
         node.now += timedelta(seconds=1)
+    node.finish()
+    assert node.machine.gone
     created = [(i.container, i.attempt) for i in node.done if isinstance(i, StartContainer)]
     assert len(created) == len(set(created))
     stops = [index for index, i in enumerate(node.done) if isinstance(i, StopSandbox)]

@@ -14,7 +14,7 @@ import pytest
 from nodeagent.supervisor import EX_CONFIG, AddressTaken, Inherited, bind_dns
 
 AGENT = """
-import subprocess, sys, time
+import signal, subprocess, sys, time
 from pathlib import Path
 from nodeagent.supervisor import Inherited
 starts = Path(sys.argv[1])
@@ -29,6 +29,8 @@ if sys.argv[2] == "die":
     sys.exit(1)
 if sys.argv[2] == "crash" and len(starts.read_text()) < 3:
     sys.exit(1)
+if sys.argv[2] == "power":
+    signal.signal(signal.SIGPWR, lambda *told: (starts.write_text("power"), sys.exit(0)))
 time.sleep(60)
 """
 SUPERVISOR = """
@@ -103,6 +105,15 @@ def test_told_to_stop_it_ends_with_the_agent(starts: Path, port: int) -> None:
     until_started(starts, 1)
     process.send_signal(signal.SIGTERM)
     assert process.wait(WAIT_S) == 0
+
+
+def test_a_power_failure_is_passed_on_and_nothing_is_started_again(starts: Path, port: int) -> None:
+    process = supervise(starts, "power", port)
+    until_started(starts, 1)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGPWR)
+    assert process.wait(WAIT_S) == 0
+    assert starts.read_text() == "power"
 
 
 def test_told_to_stop_while_it_waits_to_restart_it_ends_at_once(starts: Path, port: int) -> None:
