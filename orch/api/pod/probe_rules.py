@@ -8,6 +8,14 @@ from orch.api.causes import Causes
 from orch.api.formats import http_header_problem, port_name_problem, port_problem
 from orch.api.pod.container import HTTPGetAction, Lifecycle, LifecycleHandler, Probe
 
+STOP_SIGNALS = (
+    "SIGABRT", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCLD", "SIGCONT", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGIO",
+    "SIGIOT", "SIGKILL", "SIGPIPE", "SIGPOLL", "SIGPROF", "SIGPWR", "SIGQUIT", "SIGSEGV", "SIGSTKFLT", "SIGSTOP",
+    "SIGSYS", "SIGTERM", "SIGTRAP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGUSR1", "SIGUSR2", "SIGVTALRM",
+    "SIGWINCH", "SIGXCPU", "SIGXFSZ", "SIGRTMIN", *(f"SIGRTMIN+{n}" for n in range(1, 16)),
+    *(f"SIGRTMAX-{n}" for n in range(14, 0, -1)), "SIGRTMAX",
+)  # fmt: skip
+"""core/v1 Signal, on Linux."""
 _TIMINGS = (
     ("initialDelaySeconds", "initial_delay_seconds"),
     ("timeoutSeconds", "timeout_seconds"),
@@ -35,6 +43,7 @@ def probe_rules(causes: Causes, path: str, probe: Probe | None, *, success_must_
 def lifecycle_rules(causes: Causes, path: str, lifecycle: Lifecycle | None, grace_period_s: int) -> None:
     if lifecycle is None:
         return
+    causes.maybe_one_of(f"{path}.stopSignal", lifecycle.stop_signal, STOP_SIGNALS)
     for name, handler in (("postStart", lifecycle.post_start), ("preStop", lifecycle.pre_stop)):
         if handler is None:
             continue

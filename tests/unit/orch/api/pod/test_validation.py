@@ -110,6 +110,7 @@ CONTAINER_CASES: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"lifecycle": {"preStop": {}}}, "lifecycle.preStop", "Required"),
     ({"lifecycle": {"preStop": {"sleep": {"seconds": 31}}}}, "lifecycle.preStop.sleep.seconds", "Invalid"),
+    ({"lifecycle": {"stopSignal": "SIGNOTHING"}}, "lifecycle.stopSignal", "NotSupported"),
     ({"resources": {"limits": {"cpu": 1}, "requests": {"cpu": 2}}}, "resources.requests", "Invalid"),
     ({"resources": {"requests": {"memory": -1}}}, "resources.requests[memory]", "Invalid"),
     ({"resources": {"requests": {"gpus": 1}}}, "resources.requests[gpus]", "Invalid"),
