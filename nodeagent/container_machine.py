@@ -327,6 +327,8 @@ class ContainerMachine(EndingContainer):
         if not event.healthy:
             text = f"{event.probe.capitalize()} probe failed: {event.message}"
             yield EmitEvent(WARNING, "Unhealthy", text, self.name)
+        if not event.decided:
+            return
         if event.probe is ProbeKind.READINESS:
             self.ready = event.healthy and self.started
         elif not event.healthy:

@@ -186,13 +186,14 @@ class HookEnded:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """A probe's verdict, its thresholds applied."""
+    """A probe's verdict, its thresholds applied; or a failure that decides nothing yet."""
 
     container: str
     attempt: int
     probe: ProbeKind
     healthy: bool
     message: str = ""
+    decided: bool = True
 
 
 @dataclass(frozen=True, slots=True)

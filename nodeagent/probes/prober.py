@@ -1,4 +1,4 @@
-"""Runs the probes of containers on time and tells when a verdict changes.
+"""Runs the probes of containers on time and tells of every failure and when a verdict changes.
 
 One task per container: the startup probe first, then liveness and readiness beside each other. What a probe could not
 find out (the runtime did not answer) changes no verdict. A failed liveness or startup verdict is told once; the
@@ -91,6 +91,8 @@ class Prober:
                 await asyncio.sleep(SETTLE_PERIOD_S)
                 continue
             verdict = self._judge(kind, target, thresholds, outcome)
+            if verdict is None and outcome.healthy is False:
+                tell(ProbeResult(target.container.name, target.attempt, kind, False, outcome.message, decided=False))
             if verdict is not None:
                 tell(ProbeResult(target.container.name, target.attempt, kind, verdict, outcome.message))
                 if kind is ProbeKind.STARTUP or (kind is ProbeKind.LIVENESS and not verdict):

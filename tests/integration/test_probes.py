@@ -207,10 +207,15 @@ class Watched:
         self.runtime = runtime
         self.target = target(**container)
         self.told: list[tuple[ProbeKind, bool]] = []
+        self.undecided: list[str] = []
+        """Failures that decided nothing."""
 
     async def during(self, seconds: float) -> list[tuple[ProbeKind, bool]]:
         def tell(result: ProbeResult) -> None:
-            self.told.append((result.probe, result.healthy))
+            if result.decided:
+                self.told.append((result.probe, result.healthy))
+            else:
+                self.undecided.append(result.message)
 
         async with asyncio.TaskGroup() as tasks:
             prober = Prober(self.runtime, tasks, SystemClock(), SeededIds(1))
@@ -247,6 +252,14 @@ async def test_a_failed_liveness_is_told_once_and_ends_its_probe() -> None:
         (ProbeKind.LIVENESS, False)
     ]
     assert len(runtime.asked) == 1
+
+
+async def test_a_failure_below_the_threshold_is_told_and_decides_nothing() -> None:
+    runtime = Runtime()
+    runtime.results = [BAD]
+    watched = Watched(runtime, liveness_probe=probe(failure_threshold=2))
+    assert await watched.during(1.3) == [(ProbeKind.LIVENESS, False)]
+    assert watched.undecided == ["not yet"]
 
 
 async def test_the_first_probe_waits_for_its_delay_counted_from_the_containers_start() -> None:

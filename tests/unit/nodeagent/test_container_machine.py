@@ -282,3 +282,10 @@ def test_a_pod_is_not_over_while_a_sidecar_runs() -> None:
     assert node.status.phase == "Running"
     node.exits("proxy", 0)
     assert node.status.phase == "Succeeded"
+
+
+def test_a_probe_that_fails_below_its_threshold_is_an_event_and_no_more() -> None:
+    node = started(a_pod(a_container(liveness_probe=PROBE)))
+    after = node.give(ProbeResult("app", 0, ProbeKind.LIVENESS, False, "not yet", decided=False))
+    assert reasons(after) == ["Unhealthy"]
+    assert steps(after) == []
