@@ -95,7 +95,7 @@ class Agent:
         self._describe = describe
         self._static = static_pods
         self._link = Link(dial, self, desired, outbox, ids)
-        self._streams = Streams(parts.runtime, self)
+        self._streams = Streams(parts.runtime, self, self._metrics_text)
         self._stream_slots = STREAMS_MAX
         self._workers: dict[str, PodWorker] = {}
         self._worker_backoff = Backoff[str](WORKER_DELAY_MIN_S, WORKER_DELAY_MAX_S)
@@ -104,6 +104,16 @@ class Agent:
         self._told_node = b""
         self._shutting_down = False
         self._not_ready = "the node has not received its first snapshot"
+
+    async def _metrics_text(self, name: str) -> bytes:
+        from nodeagent.metrics import NodeMetrics  # 5 MB and 60 ms that only a node that is scraped needs
+
+        return await NodeMetrics(self._parts.runtime, self.pod_name).text(name)
+
+    def pod_name(self, uid: str) -> tuple[str, str] | None:
+        """(namespace, name)."""
+        pod = self._desired.pod(uid) or self._static.pod(uid)
+        return (pod.metadata.namespace, pod.metadata.name) if pod is not None else None
 
     async def run(self) -> None:
         """Until cancelled. Leaves all containers as they are."""

@@ -29,7 +29,13 @@ OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 READ_AHEAD_FRAMES = 16
-STREAM_RPCS = {"exec": "Exec", "attach": "Attach", "port_forward": "PortForward", "logs": "Logs"}
+STREAM_RPCS = {
+    "attach": "Attach",
+    "exec": "Exec",
+    "logs": "Logs",
+    "metrics": "Metrics",
+    "port_forward": "PortForward",
+}
 """Kind of OpenStream -> the RPC that it asks for."""
 BROKEN = (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError)
 """What grpc.aio raises when a call that was used is over."""

@@ -173,7 +173,7 @@ class _NodeParts:
             renewal = partial(keep_renewed, self._certificate, partial(setattr, dialer, "certificate"))
             group.create_task(forever("certificate", renewal))
             group.create_task(forever("log-rotation", LogRotation(runtime, self._clock).run))
-            usage = UsageReporter(runtime, self._clock, self._pod_name, self._outbox.usage)
+            usage = UsageReporter(runtime, self._clock, agent.pod_name, self._outbox.usage)
             group.create_task(forever("usage", usage.run))
             group.create_task(forever("network", network.run))
             group.create_task(forever("agent", agent.run))
@@ -282,10 +282,6 @@ class _NodeParts:
             ids=self._ids,
             static_pods=StaticPods(options.static_pods, options.node_name),
         )
-
-    def _pod_name(self, uid: str) -> tuple[str, str] | None:
-        pod = self._desired.pod(uid)
-        return (pod.metadata.namespace, pod.metadata.name) if pod is not None else None
 
     def _describe(self, not_ready: str) -> Node:
         options = self._options

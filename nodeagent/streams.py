@@ -36,6 +36,11 @@ STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 COMMAND_ERROR = "Internal error occurred: error executing command in container"
 """What clients and people's scripts know from kubelet; kubectl prints it and exits with 1."""
 
+METRICS_FRAME_BYTES = 256 * 1024
+
+MetricsText = Callable[[str], Awaitable[bytes]]
+"""Name of the metrics -> their text. Raises NotFound, RuntimeFault, OSError."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamTarget:
@@ -55,8 +60,8 @@ class Containers(Protocol):
 
 
 class Streams:
-    def __init__(self, runtime: Runtime, containers: Containers) -> None:
-        self._runtime, self._containers = runtime, containers
+    def __init__(self, runtime: Runtime, containers: Containers, metrics_text: MetricsText) -> None:
+        self._runtime, self._containers, self._metrics_text = runtime, containers, metrics_text
 
     async def serve(self, link: ServerLink, request: node_pb2.OpenStream) -> None:
         """Returns when the stream is over; a stream's trouble is told to its user, never to the agent."""
@@ -77,11 +82,22 @@ class Streams:
                     await self._attach(call, request.attach)
                 case "port_forward":
                     await self._port_forward(call, request.port_forward)
+                case "metrics":
+                    await self._metrics(call, request.metrics.name)
                 case _:
                     await self._logs(call, request.logs)
         except ApiError as error:
             await call.write(node_pb2.StreamFrame(refused=json.dumps(error.to_status()).encode()))
         await call.finish()
+
+    async def _metrics(self, call: StreamCall, name: str) -> None:
+        try:
+            text = await self._metrics_text(name)
+        except (RuntimeFault, OSError) as error:
+            raise InternalError(f"the node's figures cannot be read: {error}") from error
+        await call.write(node_pb2.StreamFrame(opened=node_pb2.Opened()))
+        for start in range(0, len(text), METRICS_FRAME_BYTES):
+            await _send(call, STDOUT, text[start : start + METRICS_FRAME_BYTES])
 
     def _target(self, pod_uid: str, container: str) -> StreamTarget:
         target = self._containers.stream_target(pod_uid, container)

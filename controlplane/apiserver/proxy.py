@@ -17,6 +17,7 @@ from yarl import URL
 
 from controlplane.apiserver.byte_wires import MESSAGE_MAX_BYTES, open_web_socket
 from controlplane.apiserver.call import Call
+from controlplane.apiserver.node_proxy import serve_node
 from controlplane.apiserver.pods import PodLookup, authorize, inside, pod_target
 from controlplane.apiserver.proxy_headers import request_headers, response_headers, wants_websocket
 from controlplane.apiserver.proxy_target import (
@@ -30,7 +31,7 @@ from controlplane.apiserver.proxy_target import (
 from controlplane.apiserver.stream_connector import http_over
 from controlplane.apiserver.streams import NodeStreams, PortForwardRequest
 from controlplane.registry.interface import Api
-from orch.api.kinds import ENDPOINTS, PODS, SERVICES
+from orch.api.kinds import ENDPOINTS, NODES, PODS, SERVICES
 from orch.api.pod.spec import Pod
 from orch.errors import ApiError, NotFound, ServiceUnavailable
 from orch.kit.ids import Ids
@@ -68,6 +69,8 @@ class Proxies:
 
     async def serve(self, call: Call) -> StreamResponse:
         await authorize(self._api, call)
+        if call.kind is NODES:
+            return await serve_node(call, self._api, self._streams)
         return await (self._pod(call) if call.kind is PODS else self._service(call))
 
     async def _pod(self, call: Call) -> StreamResponse:

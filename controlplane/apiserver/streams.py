@@ -115,3 +115,6 @@ class NodeStreams(Protocol):
     def port_forward(self, node: str, request: PortForwardRequest) -> AbstractAsyncContextManager[PortStream]: ...
 
     def logs(self, node: str, request: LogRequest) -> AbstractAsyncContextManager[AsyncIterator[bytes]]: ...
+
+    def metrics(self, node: str, name: str) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """`resource` or `cadvisor`, in Prometheus' text format."""

@@ -171,6 +171,9 @@ class _SessionServicer(node_pb2_grpc.NodePlaneServicer):
     async def PortForward(self, request_iterator: Any, context: Context) -> None:
         await self._stream(context)
 
+    async def Metrics(self, request_iterator: Any, context: Context) -> None:
+        await self._stream(context)
+
     async def IssueToken(self, request: node_pb2.IssueTokenRequest, context: Context) -> node_pb2.IssueTokenResponse:
         node = await _node_of(context)
         try:

@@ -117,6 +117,13 @@ class Streams:
         async with self._opened(node, node_pb2.OpenStream(token=self._ids.token(), logs=wire)) as call:
             yield _chunks(call)
 
+    @asynccontextmanager
+    async def metrics(self, node: str, name: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Raises as `exec`; metrics that there are none of are the agent's refusal."""
+        wire = node_pb2.MetricsRequest(name=name)
+        async with self._opened(node, node_pb2.OpenStream(token=self._ids.token(), metrics=wire)) as call:
+            yield _chunks(call)
+
     async def serve(self, node: str, token: str, call: Call) -> None:
         """For the RPC's handler: returns when the stream's user is done. Raises Unauthorized for an unknown token."""
         expected = self._expected.pop(token, None)

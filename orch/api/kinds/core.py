@@ -80,7 +80,7 @@ NODES: Kind[Node] = Kind(
     validate_update=validate_node_update,
     namespaced=False,
     short_names=("no",),
-    subresources=frozenset({"status"}),
+    subresources=frozenset({"status", "proxy"}),
     fields={"spec.unschedulable": lambda node: _boolean(node.spec.unschedulable)},
 )
 
