@@ -16,6 +16,9 @@ from controlplane.controllers.resource_quota import resource_quota_controller, u
 from controlplane.controllers.root_ca import root_ca_controller
 from controlplane.controllers.runner import Controller, Runner
 from controlplane.controllers.service_account import service_account_controller
+from controlplane.controllers.storage.claims import claim_controller
+from controlplane.controllers.storage.ephemeral import ephemeral_volume_controller
+from controlplane.controllers.storage.volumes import volume_controller
 from orch.api.kind import Kind, KindTable
 from orch.client.client import Client
 from orch.client.events import EventRecorder
@@ -66,6 +69,9 @@ class ControllerManager:
             pod_garbage_controller(informers),
             service_account_controller(informers),
             root_ca_controller(informers, self._root_ca),
+            claim_controller(informers),
+            volume_controller(informers),
+            ephemeral_volume_controller(informers),
         )
 
     def _runner(self, controller: Controller) -> Runner:

@@ -19,6 +19,7 @@ from controlplane.apiserver.metrics import Metrics
 from controlplane.apiserver.reviews.reviews import Reviews
 from controlplane.registry.allocator import cluster_ip_pool, node_port_pool
 from controlplane.registry.bootstrap import (
+    create_default_storage_class,
     create_system_namespaces,
     create_system_priority_classes,
     create_system_services,
@@ -34,6 +35,7 @@ from controlplane.registry.strategy import (
     ExpiringStrategy,
     GenerationalStrategy,
     KeepsStatusStrategy,
+    ProtectedStrategy,
     Strategies,
     UncountedStrategy,
 )
@@ -62,6 +64,7 @@ from orch.api.kinds import (
     RESOURCEQUOTAS,
     SERVICES,
 )
+from orch.api.volume_binding import CLAIM_FINALIZER, VOLUME_FINALIZER
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
 
@@ -110,6 +113,7 @@ class ApiParts:
             await self.cache.synced.wait()
             await create_system_namespaces(self.api)
             await create_system_priority_classes(self.api)
+            await create_default_storage_class(self.api)
             chosen = self._settings
             await create_system_services(self.api, chosen.service_cidr, chosen.api_address, chosen.api_port)
             self.ready.set()
@@ -178,8 +182,8 @@ def _strategies(cache: WatchCache, ids: Ids, settings: RegistrySettings) -> Stra
         GenerationalStrategy(INGRESSCLASSES),
         GenerationalStrategy(NETWORKPOLICIES),
         GenerationalStrategy(PRIORITYCLASSES),
-        UncountedStrategy(PERSISTENTVOLUMES),
-        UncountedStrategy(PERSISTENTVOLUMECLAIMS),
+        ProtectedStrategy(PERSISTENTVOLUMES, VOLUME_FINALIZER),
+        ProtectedStrategy(PERSISTENTVOLUMECLAIMS, CLAIM_FINALIZER),
         UncountedStrategy(RESOURCEQUOTAS),
         services,
     )

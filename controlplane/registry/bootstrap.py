@@ -1,4 +1,4 @@
-"""What a cluster holds before anybody asks: system namespaces, priority classes and Services.
+"""What a cluster holds before anybody asks: system namespaces, priority classes, a StorageClass, Services.
 
 What is missing is made again at every start.
 The Services come before any client's, so that nobody else gets their addresses: the API at the service range's first
@@ -7,16 +7,19 @@ answers at that address itself.
 """
 
 import ipaddress
+from contextlib import suppress
 
 import structlog
 
 from controlplane.registry.interface import Api, RequestContext, User, WriteOptions
 from orch.api.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
-from orch.api.kinds import ENDPOINTSLICES, NAMESPACES, PRIORITYCLASSES, SERVICES
+from orch.api.kinds import ENDPOINTSLICES, NAMESPACES, PRIORITYCLASSES, SERVICES, STORAGECLASSES
 from orch.api.meta import ObjectMeta
 from orch.api.namespace import Namespace
 from orch.api.priorityclass import SYSTEM_CLASSES
 from orch.api.service import Service, ServicePort, ServiceSpec
+from orch.api.storageclass import DEFAULT_ANNOTATIONS, StorageClass
+from orch.api.volume_binding import PROVISIONER
 from orch.errors import AlreadyExists, Invalid
 
 log = structlog.get_logger(__name__)
@@ -29,6 +32,13 @@ API_PLACE, DNS_PLACE = 1, 10
 API_SERVICE_PORT = 443
 DNS_PORT = 53
 API_LABELS = {"component": "apiserver", "provider": "kubernetes"}
+LOCAL_CLASS = StorageClass(
+    metadata=ObjectMeta(name="local", annotations={DEFAULT_ANNOTATIONS[0]: "true"}),
+    provisioner=PROVISIONER,
+    reclaim_policy="Delete",
+    volume_binding_mode="WaitForFirstConsumer",
+    allow_volume_expansion=True,
+)
 DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS"}
 
 
@@ -47,6 +57,11 @@ async def create_system_priority_classes(api: Api) -> None:
             await api.create(BOOTSTRAP_CONTEXT, PRIORITYCLASSES, "", priority_class, WriteOptions())
         except AlreadyExists:
             continue
+
+
+async def create_default_storage_class(api: Api) -> None:
+    with suppress(AlreadyExists):
+        await api.create(BOOTSTRAP_CONTEXT, STORAGECLASSES, "", LOCAL_CLASS, WriteOptions())
 
 
 async def create_system_services(api: Api, service_cidr: str, api_address: str, api_port: int) -> None:

@@ -112,6 +112,19 @@ class UncountedStrategy(Strategy[T]):
         return self.kind.set_defaults(super().prepare_create(obj))
 
 
+class ProtectedStrategy(UncountedStrategy[T]):
+    """For kinds that a finalizer keeps while they are in use, as the plugin StorageObjectInUseProtection gives it."""
+
+    def __init__(self, kind: Kind[T], finalizer: str) -> None:
+        super().__init__(kind)
+        self._finalizer = finalizer
+
+    def prepare_create(self, obj: T) -> T:
+        obj = super().prepare_create(obj)
+        present = obj.metadata.finalizers or ()
+        return content.with_metadata(obj, finalizers=tuple(dict.fromkeys((*present, self._finalizer))))
+
+
 class KeepsStatusStrategy(Strategy[T]):
     """For kinds whose creator reports their status at once (nodes), and that count no generations."""
 

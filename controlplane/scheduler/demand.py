@@ -11,6 +11,7 @@ from orch.api.pod.container import Container
 from orch.api.pod.effective import effective, summed
 from orch.api.pod.spec import Pod
 from orch.api.quantity import milli, value
+from orch.api.volume_binding import claim_names
 
 CPU, MEMORY, EPHEMERAL_STORAGE, PODS = "cpu", "memory", "ephemeral-storage", "pods"
 
@@ -37,6 +38,8 @@ class PodInfo:
     host_ports: tuple[HostPort, ...]
     group: str
     """Uid of the controller; pods of one group are spread over nodes. Empty: no group."""
+    claims: tuple[str, ...] = ()
+    """Names of the PersistentVolumeClaims that its volumes stand for."""
 
     @property
     def uid(self) -> str:
@@ -52,6 +55,7 @@ def pod_info(pod: Pod) -> PodInfo:
         scored=scored,
         host_ports=tuple(_host_ports(pod)),
         group=next((ref.uid for ref in pod.metadata.owner_references or () if ref.controller), ""),
+        claims=tuple(claim_names(pod)),
     )
 
 

@@ -34,6 +34,8 @@ class Hint(Enum):
     """Taints or spec.unschedulable."""
     POD_REMOVED = auto()
     """A pod freed what it held on a node."""
+    STORAGE_CHANGED = auto()
+    """A claim, volume or storage class came or changed."""
 
 
 class Filter(Protocol):
@@ -44,7 +46,8 @@ class Filter(Protocol):
         """The rows that fit; None: all of them. The caller must not change the result."""
 
     def explain(self, pod: PodInfo, snapshot: Snapshot, refused: Rows) -> Mapping[str, int]:
-        """Reason -> nodes, for rows that `filter` refused. Texts are those of Kubernetes."""
+        """Reason -> nodes, for rows that `filter` refused; 0 when it is about the pod alone. Texts are those of
+        Kubernetes."""
 
 
 class Score(Protocol):
@@ -74,7 +77,7 @@ class Unschedulable:
         """As kube-scheduler words it."""
         if not self.nodes:
             return "no nodes available to schedule pods"
-        reasons = ", ".join(sorted(f"{count} {reason}" for reason, count in self.reasons.items()))
+        reasons = ", ".join(sorted(f"{count} {reason}" if count else reason for reason, count in self.reasons.items()))
         return f"0/{self.nodes} nodes are available: {reasons}."
 
 

@@ -7,19 +7,24 @@ Invariant: a pod that waits in the queue is not recorded in the snapshot, and th
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
 
+from controlplane.scheduler.claim_binder import ClaimBinder, VolumesNotBound
 from controlplane.scheduler.cycle import schedule
 from controlplane.scheduler.demand import PodInfo, amounts, pod_info
 from controlplane.scheduler.interface import Hint, Placement, Unschedulable
 from controlplane.scheduler.plugins import FILTERS, SCORES
 from controlplane.scheduler.queue import SchedulingQueue
 from controlplane.scheduler.snapshot import Snapshot, taints_of
-from orch.api.kinds import NODES, PODS
+from orch.api.kinds import NODES, PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, PODS, STORAGECLASSES
 from orch.api.node import Node
+from orch.api.persistentvolumeclaim import PersistentVolumeClaim
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition, is_finished
 from orch.client.client import Client, PatchType
@@ -50,16 +55,26 @@ class Scheduler:
         self._pods = Informer(client, PODS)
         self._events = EventRecorder(client, clock, ids, component=SCHEDULER_NAME)
         self._writes = asyncio.Semaphore(WRITES_IN_FLIGHT_MAX)
+        self._claims = Informer(client, PERSISTENTVOLUMECLAIMS)
+        self._volumes = Informer(client, PERSISTENTVOLUMES)
+        self._classes = Informer(client, STORAGECLASSES)
+        self._binder = ClaimBinder(client, self._snapshot.storage)
+        self._claims.add_handler(self._claim_changed)
+        self._volumes.add_handler(partial(self._storage_changed, self._snapshot.storage.put_volume))
+        self._classes.add_handler(partial(self._storage_changed, self._snapshot.storage.put_class))
         self._nodes.add_handler(self._node_changed)
         self._pods.add_handler(self._pod_changed)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(forever("scheduler nodes", self._nodes.run))
-            tasks.create_task(forever("scheduler pods", self._pods.run))
+            informers: tuple[Informer[Any], ...] = (
+                self._nodes, self._pods, self._claims, self._volumes, self._classes
+            )  # fmt: skip
+            for informer in informers:
+                tasks.create_task(forever(f"scheduler {informer.kind.plural}", informer.run))
             tasks.create_task(forever("scheduler events", self._events.run))
-            await self._nodes.synced.wait()
-            await self._pods.synced.wait()
+            for informer in informers:
+                await informer.synced.wait()
             await self._schedule_forever(tasks)
 
     async def _schedule_forever(self, tasks: asyncio.TaskGroup) -> None:
@@ -80,6 +95,7 @@ class Scheduler:
     async def _bind(self, info: PodInfo, placement: Placement) -> None:
         metadata = info.pod.metadata
         try:
+            await self._bind_volumes(info, placement.node)
             await self._client.create_subresource(
                 PODS, metadata.name, metadata.namespace, "binding", _binding(info.pod, placement.node)
             )
@@ -93,6 +109,18 @@ class Scheduler:
             self._events.record(info.pod, "Normal", "Scheduled", message, action="Binding")
         finally:
             self._writes.release()
+
+    async def _bind_volumes(self, info: PodInfo, node_name: str) -> None:
+        node = self._nodes.get("", node_name)
+        if info.claims and node is None:
+            raise Conflict(f"node {node_name!r} is gone")
+        try:
+            if node is not None:
+                await self._binder.bind(info, node)
+        except VolumesNotBound as error:
+            message = f'running PreBind plugin "VolumeBinding": {error}'
+            self._events.record(info.pod, "Warning", "FailedScheduling", message, action="Scheduling")
+            raise
 
     async def _settle(self, info: PodInfo, node: str, error: ApiError) -> None:
         """A binding that the API refused is forgotten; one that it did not answer may have happened: ask."""
@@ -159,6 +187,14 @@ class Scheduler:
         self._snapshot.put_node(new)
         for hint in node_hints(old, new):
             self._queue.helped(hint)
+
+    def _claim_changed(self, old: PersistentVolumeClaim | None, new: PersistentVolumeClaim | None) -> None:
+        self._storage_changed(self._snapshot.storage.put_claim, old, new)
+        self._binder.claim_changed()
+
+    def _storage_changed(self, put: Callable[[Any, Any], None], old: Any, new: Any) -> None:
+        put(old, new)
+        self._queue.helped(Hint.STORAGE_CHANGED)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         pod = new or old

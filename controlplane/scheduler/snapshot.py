@@ -6,6 +6,7 @@ removed, also while the node itself is unknown.
 Invariant: for every node, `free` = its allocatable amounts minus the requests of the pods recorded on it.
 """
 
+from collections import Counter
 from collections.abc import Hashable
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from controlplane.scheduler.demand import CPU, EPHEMERAL_STORAGE, MEMORY, PODS, HostPort, PodInfo, amounts
 from controlplane.scheduler.groups import Counts, GroupCounts
 from controlplane.scheduler.masks import Mask, Masks, Question
+from controlplane.scheduler.storage import Storage
 from orch.api.node import Node
 from orch.api.shared import Taint
 
@@ -39,6 +41,8 @@ class Snapshot:
         self._pods: dict[str, tuple[str, PodInfo]] = {}
         self._on_node: dict[str, dict[str, PodInfo]] = {}
         self._ports: dict[tuple[str, int], dict[tuple[str, int], int]] = {}
+        self._claim_users: Counter[tuple[str, str]] = Counter()
+        self.storage = Storage()
 
     # What plugins read.
 
@@ -67,6 +71,10 @@ class Snapshot:
     def port_users(self, protocol: str, port: int) -> dict[tuple[str, int], int]:
         """(address, row) -> pods that hold the port there."""
         return self._ports.get((protocol, port), {})
+
+    def claim_users(self, namespace: str, name: str) -> int:
+        """How many pods that are recorded use the claim."""
+        return self._claim_users[namespace, name]
 
     def node_of(self, uid: str) -> str | None:
         """Name of the node that the pod is recorded on."""
@@ -104,6 +112,7 @@ class Snapshot:
         self.remove_pod(info.uid)
         self._pods[info.uid] = (node_name, info)
         self._on_node.setdefault(node_name, {})[info.uid] = info
+        self._count_claims(info, 1)
         row = self.rows.get(node_name)
         if row is not None:
             self._count(row, info, 1)
@@ -114,6 +123,7 @@ class Snapshot:
         if placed is None:
             return False
         node_name, info = placed
+        self._count_claims(info, -1)
         on_node = self._on_node[node_name]
         del on_node[uid]
         if not on_node:
@@ -131,6 +141,13 @@ class Snapshot:
         self._groups.add(info.group, row, sign)
         for port in info.host_ports:
             self._count_port(row, port, sign)
+
+    def _count_claims(self, info: PodInfo, sign: int) -> None:
+        for name in info.claims:
+            claim = (info.pod.metadata.namespace, name)
+            self._claim_users[claim] += sign
+            if not self._claim_users[claim]:
+                del self._claim_users[claim]
 
     def _count_port(self, row: int, port: HostPort, sign: int) -> None:
         protocol, number, address = port

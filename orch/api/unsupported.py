@@ -125,8 +125,11 @@ UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = {
     "HorizontalPodAutoscaler": (_warn("spec"),),
     "Ingress": (_warn("spec"),),
     "NetworkPolicy": (_warn("spec"),),
-    "PersistentVolume": (_warn("spec"),),
-    "PersistentVolumeClaim": (_warn("spec"),),
+    "PersistentVolumeClaim": (
+        _warn("spec.dataSource"),
+        _warn("spec.dataSourceRef"),
+        _warn("spec.volumeAttributesClassName"),
+    ),
 }  # fmt: skip
 """Kind -> the fields of its objects that nothing acts on."""
 

@@ -13,6 +13,17 @@ from controlplane.scheduler.plugins.node_unschedulable import NodeUnschedulable
 from controlplane.scheduler.plugins.resources import Resources
 from controlplane.scheduler.plugins.spreading import Spreading
 from controlplane.scheduler.plugins.taints import PreferNoTaints, Taints
+from controlplane.scheduler.plugins.volume_binding import VolumeBinding
+from controlplane.scheduler.plugins.volume_restrictions import VolumeRestrictions
 
-FILTERS: tuple[Filter, ...] = (NodeUnschedulable(), NodeName(), Taints(), NodeAffinity(), HostPorts(), Resources())
+FILTERS: tuple[Filter, ...] = (
+    NodeUnschedulable(),
+    NodeName(),
+    Taints(),
+    NodeAffinity(),
+    HostPorts(),
+    Resources(),
+    VolumeRestrictions(),
+    VolumeBinding(),
+)
 SCORES: tuple[Score, ...] = (PreferNoTaints(), PreferredNodeAffinity(), Spreading(), LeastAllocated(), Balanced())
