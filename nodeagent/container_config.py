@@ -7,8 +7,18 @@ container never runs as something else than was asked for.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nodeagent.container_specs import container_specs
+from nodeagent.container_state import Role
 from nodeagent.environment import ConfigError, Downward, Inputs, expand, variables
-from nodeagent.runtime.interface import ContainerConfig, Image, Mount, Resources, SandboxConfig, Security
+from nodeagent.runtime.interface import (
+    ContainerConfig,
+    Image,
+    Mount,
+    PortMapping,
+    Resources,
+    SandboxConfig,
+    Security,
+)
 from nodeagent.volumes.pod_files import kernel_hostname
 from orch.api import quantity
 from orch.api.base import Quantity
@@ -65,6 +75,18 @@ def sandbox_config(pod: Pod, log_directory: str, node: NodeFacts) -> SandboxConf
         share_process_namespace=bool(spec.share_process_namespace),
         sysctls={sysctl.name: sysctl.value for sysctl in sysctls},
         host_users=spec.host_users is not False,
+        port_mappings=() if spec.host_network else _port_mappings(pod),
+    )
+
+
+def _port_mappings(pod: Pod) -> tuple[PortMapping, ...]:
+    """With the host's network a port of the container is one of the node already."""
+    lasting = (container for container, role in container_specs(pod) if role in (Role.MAIN, Role.SIDECAR))
+    ports = (port for container in lasting for port in container.ports or ())
+    return tuple(
+        PortMapping(port.protocol or "TCP", port.host_port, port.container_port, port.host_ip or "")
+        for port in ports
+        if port.host_port
     )
 
 

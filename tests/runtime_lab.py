@@ -19,7 +19,7 @@ from nodeagent.images.service import NodeImages
 from nodeagent.images.store import ImageStore
 from nodeagent.runtime import syscalls
 from nodeagent.runtime.cgroups import Cgroups
-from nodeagent.runtime.interface import ContainerConfig, ContainerStatus, Image, SandboxConfig
+from nodeagent.runtime.interface import ContainerConfig, ContainerStatus, Image, PortMapping, SandboxConfig
 from nodeagent.runtime.mount_namespace import prepare_mount_namespace
 from nodeagent.runtime.reaping import reap_cgroup
 from nodeagent.runtime.runtime import CrunRuntime
@@ -51,7 +51,7 @@ class RecordingNetwork:
         self.addresses: dict[str, str] = {}
         self.paths: dict[str, str] = {}
 
-    async def attach(self, pod_uid: str, netns_path: str) -> str:
+    async def attach(self, pod_uid: str, netns_path: str, ports: Sequence[PortMapping]) -> str:
         self.paths[pod_uid] = netns_path
         return self.addresses.setdefault(pod_uid, f"10.244.0.{len(self.addresses) + 2}")
 

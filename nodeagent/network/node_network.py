@@ -1,4 +1,4 @@
-"""The network of a node, put together: pods' links, the way to other nodes, Services, names.
+"""The network of a node, put together: pods' links, the way to other nodes, Services, host ports, names.
 
 Fed with Service, EndpointSlice and Node objects by `apply` and `apply_snapshot`; one task (`run`) brings the kernel to
 what was applied, whatever was missed before: failures are tried again, and a look every CHECK_PERIOD_S and on every
@@ -17,6 +17,8 @@ from nodeagent.network.dns.answer import Zone
 from nodeagent.network.dns.forward import Forwarder
 from nodeagent.network.dns.records import ClusterRecords
 from nodeagent.network.dns.server import DnsServer, DnsSockets, bind_sockets
+from nodeagent.network.errors import NetworkFault
+from nodeagent.network.host_ports import HostPorts
 from nodeagent.network.link_watch import LinkWatch
 from nodeagent.network.node_links import NodeNetworkConfig, prepare, reconcile
 from nodeagent.network.overlay import peers, pod_range
@@ -24,7 +26,7 @@ from nodeagent.network.pod import RoutedPodNetwork
 from nodeagent.network.services.proxy import ServiceProxy
 from nodeagent.network.services.ruleset import RulesetConfig
 from nodeagent.network.services.table import ServiceTable
-from nodeagent.runtime.interface import PodNetwork
+from nodeagent.runtime.interface import PodNetwork, PortMapping
 from orch.api.endpointslice import EndpointSlice
 from orch.api.meta import Object
 from orch.api.node import Node
@@ -40,16 +42,20 @@ T = TypeVar("T", bound=Object)
 RETRY_DELAY_S = 1.0
 LINK_SETTLE_S = 0.2
 CHECK_PERIOD_S = 30.0
+RULES_WRITTEN_TIMEOUT_S = 30.0
 GATHER_DELAY_S = 0.005
 """Objects that change together (a Service and its slices) arrive together: write them at once."""
 
+
+IPV6_SYSCTLS = Path("/proc/sys/net/ipv6")
 
 ObjectKey = tuple[str, str, str]
 """Kind, namespace and name."""
 
 
 class NodeNetwork:
-    """Built inside the node's network namespace, with a running loop. One `run` at a time."""
+    """Built inside the node's network namespace, with a running loop. One `run` at a time. Implements the runtime's
+    PodNetwork."""
 
     def __init__(
         self,
@@ -64,6 +70,9 @@ class NodeNetwork:
         self._table = ServiceTable(config.node_name, str(config.dns_address))
         self._objects: dict[ObjectKey, Object] = {}
         self._pods = RoutedPodNetwork(run_dir, str(config.node_address))
+        self._host_ports = HostPorts(run_dir / "host-ports")
+        self._awaited: list[asyncio.Future[None]] = []
+        """Who waits for what is applied now to be in the kernel."""
         zone = Zone(self._records, (config.cluster_cidr, config.service_cidr))
         own = str(config.dns_address)
         self._dns = DnsServer(zone, Forwarder([server for server in upstreams if server != own]))
@@ -76,11 +85,38 @@ class NodeNetwork:
 
     @property
     def pod_network(self) -> PodNetwork:
-        return self._pods
+        return self
+
+    async def attach(self, pod_uid: str, netns_path: str, ports: Sequence[PortMapping]) -> str:
+        """Raises NetworkFault."""
+        address = await self._pods.attach(pod_uid, netns_path)
+        if ports:
+            self._table.apply_host_ports(pod_uid, self._host_ports.publish(pod_uid, address, ports))
+            await self._rules_written()
+        return address
+
+    async def detach(self, pod_uid: str) -> None:
+        """The ports go first: the address may soon be another pod's."""
+        if self._host_ports.withdraw(pod_uid):
+            self._table.apply_host_ports(pod_uid, ())
+            await self._rules_written()
+        await self._pods.detach(pod_uid)
+
+    async def _rules_written(self) -> None:
+        written = asyncio.get_running_loop().create_future()
+        self._awaited.append(written)
+        self._wake.set()
+        try:
+            async with asyncio.timeout(RULES_WRITTEN_TIMEOUT_S):
+                await written
+        except TimeoutError:
+            raise NetworkFault(f"the host ports are not in the rules after {RULES_WRITTEN_TIMEOUT_S} s") from None
 
     async def start(self, dns_sockets: DnsSockets | None = None) -> None:
         """What pods need before any of them starts. Raises NetworkFault."""
         self._mtu = await in_thread(lambda: prepare(self._config))
+        for pod_uid, ports in self._host_ports.load().items():
+            self._table.apply_host_ports(pod_uid, ports)
         self._sockets = dns_sockets or bind_sockets(str(self._config.dns_address))
 
     def apply_snapshot(self, objects: Iterable[Object]) -> None:
@@ -142,14 +178,23 @@ class NodeNetwork:
             self._wake.clear()
             given = self._given
             try:
-                if await self._sync() and given > self._applied:
-                    self._applied = given
-                    self._on_applied(given)
+                awaited = list(self._awaited)
+                if await self._sync():
+                    self._note_written(awaited, given)
                 await self._wait()
             except (OrchError, OSError) as fault:
                 log.warning("network_sync_failed", fault=str(fault), retry_in_s=RETRY_DELAY_S)
                 self._links_changed = True
                 await asyncio.sleep(RETRY_DELAY_S)
+
+    def _note_written(self, awaited: Sequence[asyncio.Future[None]], given: int) -> None:
+        for written in awaited:
+            self._awaited.remove(written)
+            if not written.done():
+                written.set_result(None)
+        if given > self._applied:
+            self._applied = given
+            self._on_applied(given)
 
     async def _wait(self) -> None:
         """For the next change; looks at everything when there is none for long. Raises NetworkFault."""
@@ -183,7 +228,12 @@ class NodeNetwork:
     def _ruleset_config(self, own_range: IPv4Network) -> RulesetConfig:
         config = self._config
         return RulesetConfig(
-            config.node_address, config.cluster_cidr, config.service_cidr, config.dns_address, pod_cidr=own_range
+            config.node_address,
+            config.cluster_cidr,
+            config.service_cidr,
+            config.dns_address,
+            pod_cidr=own_range,
+            ipv6=IPV6_SYSCTLS.exists(),
         )
 
 

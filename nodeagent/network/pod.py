@@ -66,7 +66,7 @@ def pod_mac(address: IPv4Address) -> str:
 
 
 class RoutedPodNetwork:
-    """Implements `PodNetwork` of the runtime interface. Usable once the node's range is known (`set_range`)."""
+    """Pods' links and addresses. Usable once the node's range is known (`set_range`)."""
 
     def __init__(self, run_dir: Path, node_address: str) -> None:
         self._folder = run_dir / "pod-addresses"
@@ -143,8 +143,9 @@ def _configure_host_side(node: RtNetlink, link: PodLink) -> None:
     host = node.link(link.host_name)
     if host is None:
         raise NetworkFault(f"the pod's namespace has {POD_INTERFACE}, but the node has no link {link.host_name}")
-    # A pod cannot send from an address that is not its own.
+    # A pod cannot send from an address that is not its own, nor fill the node's neighbour table.
     node.set_strict_reverse_path(host.index)
+    node.set_without_arp(host.index)
     node.set_up(host.index)
     node.replace_neighbour(Neighbour(host.index, str(link.address), link.mac))
     node.replace_route(Route(link.host_route, host.index, source=link.node_address, scope=SCOPE_LINK))

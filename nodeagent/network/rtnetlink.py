@@ -38,7 +38,7 @@ _RTM_NEWADDR, _RTM_GETADDR = 20, 22
 _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
 _RTM_NEWNEIGH, _RTM_DELNEIGH, _RTM_GETNEIGH = 28, 29, 30
 
-_IFF_UP = 1
+_IFF_UP, _IFF_NOARP = 0x1, 0x80
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 18, 28
 _IFLA_OPERSTATE, _IF_OPER_UP = 16, b"\x06"
 _IFLA_AF_SPEC, _INET_CONF, _DEVCONF_RP_FILTER = 26, 1, 8
@@ -150,6 +150,11 @@ class RtNetlink:
     def set_up(self, index: int) -> None:
         header = _link_header(index, flags=_IFF_UP, change=_IFF_UP)
         self._netlink.request(f"set link {index} up", _RTM_NEWLINK, 0, header)
+
+    def set_without_arp(self, index: int) -> None:
+        """Nothing is asked or learned by ARP: permanent neighbours are all there are."""
+        header = _link_header(index, flags=_IFF_NOARP, change=_IFF_NOARP)
+        self._netlink.request(f"turn ARP off on link {index}", _RTM_NEWLINK, 0, header)
 
     def set_strict_reverse_path(self, index: int) -> None:
         """rp_filter 1: what arrives by the link must come from an address that is routed to it."""

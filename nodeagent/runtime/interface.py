@@ -72,6 +72,18 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class PortMapping:
+    """A port of the node that leads to one of the pod, as CRI's PortMapping."""
+
+    protocol: str
+    """TCP, UDP or SCTP."""
+    host_port: int
+    container_port: int
+    host_ip: str = ""
+    """Which address of the node; empty: every one but loopback."""
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxConfig:
     pod_uid: str
     namespace: str
@@ -86,6 +98,7 @@ class SandboxConfig:
     host_ipc: bool = False
     share_process_namespace: bool = False
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    port_mappings: tuple[PortMapping, ...] = ()
     host_users: bool = True
     """False: a user namespace of the pod's own, with 65,536 ids that no other pod on the node has."""
     runtime_handler: str = ""
@@ -304,8 +317,9 @@ class Runtime(Protocol):
 class PodNetwork(Protocol):
     """What the runtime asks of the node's network when a sandbox comes and goes (the part of CNI)."""
 
-    async def attach(self, pod_uid: str, netns_path: str) -> str:
-        """Interface, address and routes in the namespace; the pod's address. The same address when called again."""
+    async def attach(self, pod_uid: str, netns_path: str, ports: Sequence[PortMapping]) -> str:
+        """Interface, address and routes in the namespace, and the way from the node's `ports`; the pod's address. The
+        same address when called again."""
 
     async def detach(self, pod_uid: str) -> None: ...
 

@@ -137,7 +137,8 @@ class Sandboxes:
             pod = replace(sandbox.namespaces(), pid="")  # never that of an earlier pause, which may be about to go
             await pause.start(oci, sandbox.pause, pod, sandbox.id_mapping, self._cgroups.is_v2)
         network = sandbox.namespaces().network
-        sandbox.mark(READY, await self._network.attach(config.pod_uid, network) if network else "")
+        attached = self._network.attach(config.pod_uid, network, config.port_mappings) if network else None
+        sandbox.mark(READY, await attached if attached else "")
         return sandbox.status()
 
     async def stop(self, pod_uid: str) -> None:

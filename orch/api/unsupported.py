@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
+from ipaddress import ip_address
 from typing import Any
 
 from orch.api.kind import Kind
@@ -51,14 +52,22 @@ def _warn(path: str, *harmless: Any, honoured: Callable[[Any, Any], bool] = _nev
     return Unsupported(path, Consequence.WARN, harmless, honoured)
 
 
+def _is_reachable(spec: Any, port: Any) -> bool:
+    """Whether a port of the node (if it is one) is on an address that a pod can be reached at: loopback and IPv6 are
+    not translated."""
+    if spec.host_network or not port.host_port:
+        return True
+    address = ip_address(port.host_ip)
+    return address.version == 4 and not address.is_loopback
+
+
 def _below(prefix: str, rows: Sequence[Unsupported]) -> tuple[Unsupported, ...]:
     return tuple(replace(row, path=f"{prefix}.{row.path}") for row in rows)
 
 
 _CONTAINER = (
     _block("env.valueFrom.fileKeyRef"),
-    _block("ports.hostPort", honoured=lambda spec, port: bool(spec.host_network)),
-    _warn("resizePolicy"),
+    _block("ports.hostIP", "0.0.0.0", "::", honoured=_is_reachable),
     _block("resources.claims"),
     _block("resources.limits.ephemeral-storage"),
     _block("restartPolicyRules"),

@@ -71,7 +71,7 @@ class Member:
         eventually(lambda: revision in self.applied)
 
     def attach(self) -> None:
-        self.pod_address = self.loop.call(self.network.pod_network.attach(f"uid-{self.name}", self.pod.path))
+        self.pod_address = self.loop.call(self.network.pod_network.attach(f"uid-{self.name}", self.pod.path, ()))
         self.server = self.server or serve_tcp(self.pod, self.pod_address, 80, self.name)
 
     def node(self) -> Node:
@@ -227,7 +227,7 @@ def test_an_attach_waits_for_the_nodes_range(tmp_path: Path) -> None:
     with lab("wait") as made:
         member = Member(made, 1, Mode.VXLAN, tmp_path)
         try:
-            early = member.loop.start(member.network.pod_network.attach("uid", member.pod.path))
+            early = member.loop.start(member.network.pod_network.attach("uid", member.pod.path, ()))
             time.sleep(0.1)
             assert not early.done()
             member.snapshot([member.node()], 1)

@@ -60,7 +60,7 @@ class World:
         return Pod(netns, self.loop.call(attach(netns.path)), name)
 
     async def _proxy(self) -> ServiceProxy:
-        return ServiceProxy(self.table, RulesetConfig(IPv4Address(NODE), CLUSTER, SERVICES, DNS, RANGE))
+        return ServiceProxy(self.table, RulesetConfig(IPv4Address(NODE), CLUSTER, SERVICES, DNS, RANGE, ipv6=True))
 
     def apply(self, service: Service | None, found: EndpointSlice | None) -> None:
         self.table.apply_service(self.service, service)

@@ -18,7 +18,7 @@ from nodeagent.network.pod import POD_LINK_PREFIX
 from nodeagent.network.services.compile import Backend
 from nodeagent.network.services.table import Change, Drop, Elements, Pick, Remember, Value
 
-TABLE = "ip orch"
+TABLE, TABLE_V6 = "ip orch", "ip6 orch"
 AFFINITY_ENTRIES_MAX = 65_536
 
 _PROTOCOLS = ("tcp", "udp", "sctp")
@@ -66,6 +66,8 @@ class RulesetConfig:
     service_cidr: IPv4Network
     dns_address: IPv4Address
     pod_cidr: IPv4Network
+    ipv6: bool
+    """Whether the kernel speaks it."""
 
 
 def full_load(config: RulesetConfig, elements: Elements, *, anew: bool) -> str:
@@ -74,7 +76,7 @@ def full_load(config: RulesetConfig, elements: Elements, *, anew: bool) -> str:
     lines += _declarations()
     if not anew:
         lines += [f"flush map {TABLE} {name}" for name in _MAPS] + [f"flush set {TABLE} {name}" for name in _SETS]
-    lines += _base_chains(config)
+    lines += [*_base_chains(config), *(_ipv6_chains() if config.ipv6 else ())]
     pairs = (f"{address} . {address}" for address in config.pod_cidr.hosts())
     lines.append(f"add element {TABLE} hairpins {{ {', '.join(pairs)} }}")
     return "\n".join([*lines, *_chains(elements.values()), *_element_commands("add", elements)]) + "\n"
@@ -105,6 +107,10 @@ def _base_chains(config: RulesetConfig) -> tuple[str, ...]:
     cluster, pods = config.cluster_cidr, config.pod_cidr
     return (
         f"table {TABLE} {{",
+        # A pod cannot send from an address that is not its own, whatever rp_filter says (the larger of the link's and
+        # `all` counts, and 2 is loose).
+        f'chain pods {{ type filter hook prerouting priority -300; iifname "{POD_LINK_PREFIX}*" '
+        "fib saddr . iif oif missing drop; }",
         "chain prerouting { type nat hook prerouting priority -100; jump translate; }",
         "chain output { type nat hook output priority -100; jump translate; }",
         "chain translate {",
@@ -147,6 +153,17 @@ def _base_chains(config: RulesetConfig) -> tuple[str, ...]:
         f'ct status dnat ip saddr != {cluster} oifname != "{POD_LINK_PREFIX}*" oifname != "lo" masquerade fully-random',
         f'ip saddr {pods} oifname != {{ "lo", "{VXLAN_LINK}" }} masquerade fully-random',
         "}",
+        "}",
+    )
+
+
+def _ipv6_chains() -> tuple[str, ...]:
+    """Pods have no IPv6 address: whatever comes from them by it (router advertisements!) is meant for nobody."""
+    return (
+        f"table {TABLE_V6}",
+        f"flush table {TABLE_V6}",
+        f"table {TABLE_V6} {{",
+        f'chain pods {{ type filter hook prerouting priority -300; iifname "{POD_LINK_PREFIX}*" drop; }}',
         "}",
     )
 

@@ -1,7 +1,7 @@
-"""All Services of this node as nftables elements, and what an update changes of them. Pure state, no kernel.
+"""All Services and host ports of this node as nftables elements, and what an update changes. Pure state, no kernel.
 
 An element is a (map, key) with a value. The table keeps the last state that it handed out; `update` compiles only the
-Services that changed and gives the difference. A frontend belongs to the Service that had it first; another that
+Services that changed and gives the difference. A frontend belongs to the Service or pod that had it first; another that
 claims it waits until it is free, so that two Services with one external address cannot break each other.
 """
 
@@ -19,6 +19,8 @@ INSIDE_FIRST_INDEX = 32_768
 ServiceKey = tuple[str, str]
 """Namespace and name."""
 _NOBODY: ServiceKey = ("", "")
+_HOST_PORTS = ""
+"""In the place of a namespace, before a pod's uid: no Service has such a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class ServiceTable:
         self._dns_address = dns_address
         self._services: dict[ServiceKey, Service] = {}
         self._slices: dict[ServiceKey, dict[str, EndpointSlice]] = {}
+        self._host_ports: dict[ServiceKey, tuple[VirtualPort, ...]] = {}
         self._compiled: dict[ServiceKey, tuple[VirtualPort, ...]] = {}
         self._owners: dict[Frontend, ServiceKey] = {}
         self._contested: set[ServiceKey] = set()
@@ -95,6 +98,14 @@ class ServiceTable:
                 self._dirty.add(key)
         if new is not None:
             self._slices.setdefault(service_of(new), {})[new.metadata.name] = new
+
+    def apply_host_ports(self, pod_uid: str, ports: tuple[VirtualPort, ...]) -> None:
+        """All ports of the node that lead to this pod; none: it is gone."""
+        key = (_HOST_PORTS, pod_uid)
+        self._host_ports[key] = ports
+        self._dirty.add(key)
+        if not ports:
+            del self._host_ports[key]
 
     def frontends(self) -> frozenset[Frontend]:
         """All that are in force."""
@@ -125,10 +136,7 @@ class ServiceTable:
 
     def _claim(self, key: ServiceKey) -> bool:
         """Compiles a Service and takes its frontends. False when some belong to another."""
-        service = self._services.get(key)
-        if service is None:
-            return True
-        ports = compile_service(service, self._slices.get(key, {}).values(), self._node_name)
+        ports = self._wanted(key)
         # The cluster's DNS address is this node's own: queries reach the agent without being rewritten.
         ports = tuple(port for port in ports if port.frontend.address != self._dns_address)
         free = tuple(port for port in ports if port.frontend not in self._owners)
@@ -136,6 +144,12 @@ class ServiceTable:
         if free:
             self._compiled[key] = free
         return len(free) == len(ports)
+
+    def _wanted(self, key: ServiceKey) -> tuple[VirtualPort, ...]:
+        service = self._services.get(key)
+        if service is None:
+            return self._host_ports.get(key, ())
+        return compile_service(service, self._slices.get(key, {}).values(), self._node_name)
 
 
 def service_of(found: EndpointSlice) -> ServiceKey:

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from nodeagent.container_config import NodeFacts, container_config, sandbox_config, security
 from nodeagent.environment import ConfigError
-from nodeagent.runtime.interface import ContainerConfig, Image, ImageConfig
-from orch.api.pod.container import Container, EnvVar, VolumeDevice
+from nodeagent.runtime.interface import ContainerConfig, Image, ImageConfig, PortMapping
+from orch.api.pod.container import Container, ContainerPort, EnvVar, VolumeDevice
 from orch.api.pod.security import Capabilities, PodSecurityContext, SeccompProfile, SecurityContext, Sysctl
 from orch.api.pod.status import PodStatus
 from orch.api.shared import ResourceRequirements
@@ -159,6 +159,18 @@ def test_a_field_that_would_be_ignored_is_refused_by_name() -> None:
     device = VolumeDevice(name="disk", device_path="/dev/xvda")
     with pytest.raises(ConfigError, match=r"spec.containers\[0\].volumeDevices"):
         config_of(a_container(volume_devices=(device,)))
+
+
+def test_ports_of_the_node_are_those_of_containers_that_last() -> None:
+    port = ContainerPort(container_port=80, host_port=8080, host_ip="192.0.2.1", protocol="UDP")
+    unmapped = ContainerPort(container_port=81)
+    sidecar = a_container("side", ports=(ContainerPort(container_port=1, host_port=2),), restart_policy="Always")
+    init = a_container("init", ports=(ContainerPort(container_port=3, host_port=4),))
+    pod = a_pod(a_container(ports=(port, unmapped)), init_containers=(init, sidecar))
+    mappings = (PortMapping("TCP", 2, 1), PortMapping("UDP", 8080, 80, "192.0.2.1"))
+    assert sandbox_config(pod, "/logs", NODE).port_mappings == mappings
+    on_host = replace(pod, spec=replace(pod.spec, host_network=True))
+    assert sandbox_config(on_host, "/logs", NODE).port_mappings == ()
 
 
 def test_host_users_is_true_unless_refused() -> None:

@@ -51,9 +51,11 @@ def test_harmless_values_ask_for_what_happens_anyway() -> None:
 
 
 def test_what_a_field_means_may_depend_on_others() -> None:
-    ports = [{"containerPort": 80, "hostPort": 80}]
-    assert blocking_field(pod(container(ports=ports))) == "spec.containers[0].ports[0].hostPort"
-    assert blocking_field(pod(container(ports=ports), hostNetwork=True)) is None
+    for address, refused in (("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("192.0.2.1", False)):
+        ports = [{"containerPort": 80, "hostPort": 80, "hostIP": address}]
+        blocked = blocking_field(pod(container(ports=ports)))
+        assert blocked == ("spec.containers[0].ports[0].hostIP" if refused else None)
+        assert blocking_field(pod(container(ports=ports), hostNetwork=True)) is None
     disk, memory = ({"name": "v", "emptyDir": {"sizeLimit": 1, "medium": medium}} for medium in ("", "Memory"))
     assert warnings_for(PODS, pod(volumes=[memory, disk])) == [
         "spec.volumes[1].emptyDir.sizeLimit: is stored, but not acted on"

@@ -10,6 +10,7 @@ CONFIG = RulesetConfig(
     IPv4Network("10.96.0.0/16"),
     IPv4Address("10.96.0.10"),
     IPv4Network("10.244.1.0/30"),
+    ipv6=True,
 )
 VERDICT = ElementKey("services", "10.96.0.20 . tcp . 80")
 ENDPOINT = ElementKey("endpoints_tcp", "10.96.0.20 . 80 . 2")
