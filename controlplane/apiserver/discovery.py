@@ -32,6 +32,7 @@ SUBRESOURCES = {
     "log": Subresource(["get"]),
     "portforward": Subresource(["create", "get"], "PodPortForwardOptions", "", "v1"),
     "proxy": Subresource(["create", "delete", "get", "patch", "update"], "{kind}ProxyOptions", "", "v1"),
+    "resize": Subresource(CHANGE_VERBS),
     "scale": Subresource(CHANGE_VERBS, "Scale", "autoscaling", "v1"),
     "status": Subresource(CHANGE_VERBS),
     "token": Subresource(["create"], "TokenRequest", "authentication.k8s.io", "v1"),

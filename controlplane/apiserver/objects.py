@@ -201,6 +201,6 @@ def verbs_of(objects: Objects) -> Mapping[tuple[str, str], Handler]:
         ("POST", "token"): objects.create_subresource,
         ("PUT", "finalize"): objects.update,
     }
-    for what in ("object", "status", "scale", "ephemeralcontainers"):
+    for what in ("object", "status", "scale", "ephemeralcontainers", "resize"):
         verbs |= {(method, what): handler for method, handler in changes.items()}
     return verbs

@@ -1,4 +1,4 @@
-"""What each node must hold: its pods, the Secrets and ConfigMaps that they name, all Services, EndpointSlices, Nodes.
+"""What each node must hold: its pods and what they name, its volumes, all Services, EndpointSlices, Nodes.
 
 Pure and incremental: one informer event costs what it changes, never a walk over all objects. No clock, no I/O.
 Invariant: for every node, `snapshot(node)` is what a node holds that applied an earlier snapshot and every delivery
@@ -13,21 +13,45 @@ from typing import Any
 from msgspec.structs import replace
 
 from orch.api.kind import Kind
-from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
+from orch.api.kinds import (
+    CONFIGMAPS,
+    ENDPOINTSLICES,
+    NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODS,
+    SECRETS,
+    SERVICES,
+)
 from orch.api.meta import Object, ObjectMeta
 from orch.api.node import Node, NodeSpec, NodeStatus
+from orch.api.persistentvolume import PersistentVolume
+from orch.api.pod.allocation import RESIZE_IN_PROGRESS, RESIZE_PENDING
 from orch.api.pod.ephemeral_rules import MIRROR_ANNOTATION
 from orch.api.pod.references import Reference, references
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition
+from orch.api.volume_binding import node_of
 
 EVERY_NODE = ""
 """A delivery's node when all nodes get it."""
 
-DELIVERED_KINDS: tuple[Kind[Any], ...] = (CONFIGMAPS, SECRETS, SERVICES, ENDPOINTSLICES, NODES, PODS)
+NAMED_KINDS: dict[str, Kind[Any]] = {kind.kind: kind for kind in (CONFIGMAPS, SECRETS, PERSISTENTVOLUMECLAIMS)}
+DELIVERED_KINDS: tuple[Kind[Any], ...] = (
+    *NAMED_KINDS.values(), PERSISTENTVOLUMES, SERVICES, ENDPOINTSLICES, NODES, PODS
+)  # fmt: skip
 
 AGENT_CONDITIONS = frozenset(
-    ("PodReadyToStartContainers", "Initialized", "ContainersReady", "Ready", "PodScheduled", "DisruptionTarget")
+    (
+        "PodReadyToStartContainers",
+        "Initialized",
+        "ContainersReady",
+        "Ready",
+        "PodScheduled",
+        "DisruptionTarget",
+        RESIZE_PENDING,
+        RESIZE_IN_PROGRESS,
+    )
 )
 """Conditions that the agent writes itself or does not act on."""
 
@@ -89,10 +113,14 @@ class NodeSets:
         """How many pods of each node name an object."""
         self._named: dict[Reference, Object] = {}
         self._shared: dict[tuple[str, str], Item] = {}
+        self._volumes: defaultdict[str, dict[str, Item]] = defaultdict(dict)
+        """Volumes that can be used on one node only, by that node's name."""
         self._appliers: dict[str, Callable[[Kind[Any], Any, Any], Iterator[Delivery]]] = {
             PODS.kind: self._pod,
             SECRETS.kind: self._named_object,
             CONFIGMAPS.kind: self._named_object,
+            PERSISTENTVOLUMECLAIMS.kind: self._named_object,
+            PERSISTENTVOLUMES.kind: self._volume,
             NODES.kind: self._node,
             SERVICES.kind: self._shared_object,
             ENDPOINTSLICES.kind: self._shared_object,
@@ -110,11 +138,11 @@ class NodeSets:
         pods = self._pods.get(node, {}).values()
         named = dict.fromkeys(reference for pod in pods for reference in references(pod))
         items = [self._item_of_named(reference) for reference in named if reference in self._named]
-        return [*self._shared.values(), *items, *(item_of(PODS, pod) for pod in pods)]
+        volumes = self._volumes.get(node, {}).values()
+        return [*self._shared.values(), *volumes, *items, *(item_of(PODS, pod) for pod in pods)]
 
     def _item_of_named(self, reference: Reference) -> Item:
-        kind = SECRETS if reference.kind == SECRETS.kind else CONFIGMAPS
-        return item_of(kind, self._named[reference])
+        return item_of(NAMED_KINDS[reference.kind], self._named[reference])
 
     def _gone(self, kind: Kind[Any], obj: Object) -> Item:
         return Item(kind.kind, obj.metadata.uid, self.revision, b"")
@@ -131,6 +159,22 @@ class NodeSets:
         before, after = (routing_part(node) if node is not None else None for node in (old, new))
         if before is None or after is None or _content(before) != _content(after):
             yield from self._shared_object(kind, before, after)
+
+    def _volume(
+        self, kind: Kind[Any], old: PersistentVolume | None, new: PersistentVolume | None
+    ) -> Iterator[Delivery]:
+        """A volume of one node goes to that node, whether or not a pod uses it there: it may be to be removed."""
+        before, after = (node_of(volume) if volume is not None else "" for volume in (old, new))
+        if old is not None and before and (new is None or before != after):
+            self._volumes[before].pop(old.metadata.uid, None)
+            yield Delivery(before, self._gone(kind, old))
+        if new is not None and after:
+            if old is not None and not before:
+                yield from self._shared_object(kind, old, None)
+            item = self._volumes[after][new.metadata.uid] = item_of(kind, new)
+            yield Delivery(after, item)
+        elif not (old is not None and before and new is None):
+            yield from self._shared_object(kind, old, new)
 
     def _named_object(self, kind: Kind[Any], old: Object | None, new: Object | None) -> Iterator[Delivery]:
         obj = new if new is not None else old
@@ -188,8 +232,7 @@ class NodeSets:
             if not users:
                 del self._users[reference]
             if reference in self._named:
-                kind = SECRETS if reference.kind == SECRETS.kind else CONFIGMAPS
-                yield Delivery(node, self._gone(kind, self._named[reference]))
+                yield Delivery(node, self._gone(NAMED_KINDS[reference.kind], self._named[reference]))
 
 
 def _content(node: Node) -> Node:

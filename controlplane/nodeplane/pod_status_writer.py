@@ -14,6 +14,7 @@ from controlplane.nodeplane.newest import NewestWriter
 from controlplane.nodeplane.node_set import revision_of
 from orch.api.kinds import PODS
 from orch.api.meta import DeleteOptions, Preconditions
+from orch.api.pod.allocation import RESIZE_IN_PROGRESS, RESIZE_PENDING
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import TERMINAL_PHASES, PodStatus
 from orch.client.client import Client, PatchType
@@ -27,6 +28,8 @@ AGENT_FIELDS = (
     "initContainerStatuses", "ephemeralContainerStatuses", "observedGeneration",
 )  # fmt: skip
 """Fields of a PodStatus that only the agent writes: what it leaves out is cleared."""
+PASSING_CONDITIONS = (RESIZE_PENDING, RESIZE_IN_PROGRESS)
+"""Conditions that are taken away when the agent no longer tells of them."""
 MERGED_BY_IP = ("podIPs", "hostIPs")
 
 
@@ -45,9 +48,18 @@ class PodReport:
 def would_change(current: dict[str, Any], status: dict[str, Any]) -> bool:
     """Whether `status` says anything that `current`, the stored status, does not."""
     conditions = {condition["type"]: condition for condition in current.get("conditions", ())}
-    return any(current.get(name) != status.get(name) for name in AGENT_FIELDS) or any(
-        conditions.get(condition["type"]) != condition for condition in status.get("conditions", ())
+    return (
+        any(current.get(name) != status.get(name) for name in AGENT_FIELDS)
+        or any(conditions.get(condition["type"]) != condition for condition in status.get("conditions", ()))
+        or bool(_passed(current, status))
     )
+
+
+def _passed(current: dict[str, Any], status: dict[str, Any]) -> list[str]:
+    told = {condition["type"] for condition in status.get("conditions", ())}
+    return [
+        c["type"] for c in current.get("conditions", ()) if c["type"] in PASSING_CONDITIONS and c["type"] not in told
+    ]
 
 
 def status_patch(uid: str, current: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
@@ -56,8 +68,9 @@ def status_patch(uid: str, current: dict[str, Any], status: dict[str, Any]) -> d
     for name in MERGED_BY_IP:
         if fields.get(name):
             fields[name] = [{"$patch": "replace"}, *fields[name]]
-    if status.get("conditions"):
-        fields["conditions"] = status["conditions"]
+    over = [{"$patch": "delete", "type": type_} for type_ in _passed(current, status)]
+    if over or status.get("conditions"):
+        fields["conditions"] = [*status.get("conditions", ()), *over]
     return {"metadata": {"uid": uid}, "status": fields}
 
 

@@ -20,6 +20,7 @@ from orch.api.kind import Kind
 from orch.api.kinds import PODS
 from orch.api.pod.ephemeral_rules import validate_ephemeral_update
 from orch.api.pod.qos import qos_class
+from orch.api.pod.resize_rules import resized, validate_resize
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import TERMINAL_PHASES, PodCondition, PodStatus
 from orch.api.subresources import Binding
@@ -27,7 +28,7 @@ from orch.errors import Cause
 from orch.kit.clock import whole_seconds
 
 NODEPLANE_USER = "system:orch-nodeplane"
-EPHEMERAL_CONTAINERS = "ephemeralcontainers"
+EPHEMERAL_CONTAINERS, RESIZE = "ephemeralcontainers", "resize"
 UNCONFIRMED_GRACE_MIN_S = 1
 DEFAULT_GRACE_S = 30
 
@@ -49,13 +50,19 @@ class PodStrategy(Strategy[Pod]):
         return replace(old, status=replace(new.status, qos_class=old.status.qos_class))
 
     def prepare_part(self, subresource: str, new: Pod, old: Pod) -> Pod:
-        if subresource != EPHEMERAL_CONTAINERS:
+        if subresource == RESIZE:
+            spec = resized(new.spec, old.spec)
+        elif subresource == EPHEMERAL_CONTAINERS:
+            spec = replace(old.spec, ephemeral_containers=new.spec.ephemeral_containers)
+        else:
             return new
-        return replace(old, spec=replace(old.spec, ephemeral_containers=new.spec.ephemeral_containers))
+        return replace(old, spec=spec)
 
     def validate_part(self, subresource: str, new: Pod, old: Pod) -> Sequence[Cause]:
         if subresource == EPHEMERAL_CONTAINERS:
             return validate_ephemeral_update(new, old)
+        if subresource == RESIZE:
+            return validate_resize(new, old)
         return super().validate_part(subresource, new, old)
 
     def grace_period_s(self, obj: Pod, requested: int | None, user: User) -> int:

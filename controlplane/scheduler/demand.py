@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from orch.api.base import Quantity
-from orch.api.pod.container import Container
+from orch.api.pod.allocation import held_requests
 from orch.api.pod.effective import effective, summed
 from orch.api.pod.spec import Pod
 from orch.api.quantity import milli, value
@@ -69,14 +69,10 @@ def amounts(quantities: Mapping[str, Quantity] | None) -> dict[str, int]:
 
 def pod_requests(pod: Pod) -> dict[str, int]:
     """The effective request with the pod's overhead; what the pod as a whole requests goes before its containers'."""
-    asked = effective(pod.spec, _requests)
+    asked = effective(pod.spec, held_requests(pod, amounts))
     if pod.spec.resources is not None:
         asked |= amounts(pod.spec.resources.requests)
     return summed((asked, amounts(pod.spec.overhead)))
-
-
-def _requests(container: Container) -> dict[str, int]:
-    return amounts(container.resources.requests)
 
 
 def _scored(pod: Pod, resource: str, default: int) -> int:

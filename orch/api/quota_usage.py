@@ -13,9 +13,10 @@ from orch.api.kind import Kind
 from orch.api.kinds import PERSISTENTVOLUMECLAIMS, PODS, SERVICES
 from orch.api.meta import Object
 from orch.api.persistentvolumeclaim import PersistentVolumeClaim
+from orch.api.pod.allocation import held_requests
 from orch.api.pod.container import Container
 from orch.api.pod.effective import effective, summed
-from orch.api.pod.spec import Pod, PodSpec
+from orch.api.pod.spec import Pod
 from orch.api.pod.status import TERMINAL_PHASES
 from orch.api.resourcequota import (
     BEST_EFFORT,
@@ -68,7 +69,7 @@ def usage(kind: Kind[Any], obj: Object, now: datetime) -> dict[str, Decimal]:
             if is_over(obj, now):
                 used.pop("pods")
             else:
-                used |= _pod_compute(obj.spec)
+                used |= _pod_compute(obj)
         case Service():
             used |= _service_counts(obj)
         case PersistentVolumeClaim():
@@ -110,9 +111,10 @@ def _object_counts(kind: Kind[Any]) -> tuple[str, ...]:
     return (named, kind.plural) if not kind.group and kind.plural in OBJECT_COUNTS else (named,)
 
 
-def _pod_compute(spec: PodSpec) -> dict[str, Decimal]:
+def _pod_compute(pod: Pod) -> dict[str, Decimal]:
+    spec = pod.spec
     overhead = quantity.parse_map(spec.overhead)
-    requests = summed((effective(spec, lambda c: quantity.parse_map(c.resources.requests)), overhead))
+    requests = summed((effective(spec, held_requests(pod, quantity.parse_map)), overhead))
     limits = effective(spec, lambda c: quantity.parse_map(c.resources.limits))
     limits = {name: amount + overhead.get(name, Decimal(0)) for name, amount in limits.items()}
     return _named((requests, limits))

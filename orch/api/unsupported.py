@@ -78,7 +78,12 @@ _CONTAINER = (
     _block("volumeMounts.recursiveReadOnly", "Disabled", "IfPossible"),
 )
 
-_VOLUMES_THAT_WORK = frozenset({"name", "configMap", "downwardAPI", "emptyDir", "hostPath", "projected", "secret"})
+_VOLUMES_THAT_WORK = frozenset(
+    {
+        "name", "configMap", "downwardAPI", "emptyDir", "ephemeral", "hostPath", "persistentVolumeClaim", "projected",
+        "secret",
+    }
+)  # fmt: skip
 
 _POD_SPEC = (
     *_below("containers", _CONTAINER),

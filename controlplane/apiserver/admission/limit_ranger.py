@@ -30,12 +30,13 @@ class LimitRanger:
         self._cache = cache
 
     async def admit(self, request: Request, obj: Any) -> Any:
-        """A pod's containers do not change after its creation; a claim may grow."""
-        is_pod = request.kind is PODS and request.operation is Operation.CREATE
+        """A pod's resources change after its creation by a resize alone; a claim may grow."""
+        is_new = request.kind is PODS and request.operation is Operation.CREATE
+        is_pod = is_new or (request.kind is PODS and request.subresource == "resize")
         is_claim = request.kind is PERSISTENTVOLUMECLAIMS and not request.subresource
         if obj is None or not (is_pod or is_claim) or not (items := self._items(request.namespace)):
             return obj
-        if is_pod:
+        if is_new:
             obj = with_defaults(obj, items)
         found = list(pod_problems(obj, items) if is_pod else claim_problems(obj, items))
         if found:

@@ -63,7 +63,18 @@ PODS: Kind[Pod] = Kind(
     short_names=("po",),
     categories=("all",),
     subresources=frozenset(
-        {"status", "binding", "ephemeralcontainers", "eviction", "log", "exec", "attach", "portforward", "proxy"}
+        {
+            "status",
+            "binding",
+            "ephemeralcontainers",
+            "resize",
+            "eviction",
+            "log",
+            "exec",
+            "attach",
+            "portforward",
+            "proxy",
+        }
     ),
     fields=_POD_FIELDS,
 )

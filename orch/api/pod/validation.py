@@ -12,6 +12,7 @@ from orch.api.pod.container import Container
 from orch.api.pod.container_rules import PodFacts, container_rules, host_port_rules, no_run_rules, run_rules
 from orch.api.pod.ephemeral_rules import NOT_ALLOWED, ephemeral_rules
 from orch.api.pod.placement_rules import placement_rules
+from orch.api.pod.resize_rules import resize_policy_rules
 from orch.api.pod.resource_rules import amount_rules, resource_rules
 from orch.api.pod.security_rules import pod_security_rules
 from orch.api.pod.spec import Pod, PodDNSConfig, PodSpec, PodTemplateSpec
@@ -80,11 +81,13 @@ def _all_container_rules(causes: Causes, path: str, spec: PodSpec) -> None:
         container_rules(causes, at, container, facts)
         run_rules(causes, at, container, facts)
         _restart_rules(causes, at, container)
+        resize_policy_rules(causes, at, container, spec.restart_policy)
         _unique_name(causes, at, container.name, names)
     for index, container in enumerate(spec.init_containers or ()):
         at = f"{path}.initContainers[{index}]"
         container_rules(causes, at, container, facts)
         _init_rules(causes, at, container, facts)
+        resize_policy_rules(causes, at, container, spec.restart_policy)
         _unique_name(causes, at, container.name, names)
     for index, ephemeral in enumerate(spec.ephemeral_containers or ()):
         at = f"{path}.ephemeralContainers[{index}]"

@@ -34,6 +34,13 @@ def test_a_patch_clears_what_the_agent_leaves_out_and_replaces_addresses() -> No
     assert patch["status"]["podIPs"] == [{"$patch": "replace"}, {"ip": "10.0.0.2"}]
 
 
+def test_a_resize_that_is_over_leaves_no_condition() -> None:
+    current = {"conditions": [READY, {"type": "PodResizeInProgress", "status": "True"}, {"type": "other"}]}
+    assert would_change(current, {"conditions": [READY]})
+    patch = status_patch("u", current, {"conditions": [READY]})
+    assert patch["status"]["conditions"] == [READY, {"$patch": "delete", "type": "PodResizeInProgress"}]
+
+
 def report(pod: Pod, *, node: str = "n1", stopped: bool = False, **status: Any) -> PodReport:
     said = msgspec.convert(status, PodStatus)
     return PodReport(node, pod.metadata.uid, pod.metadata.namespace, pod.metadata.name, said, stopped)

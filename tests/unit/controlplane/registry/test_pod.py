@@ -4,14 +4,16 @@ import pytest
 from msgspec.structs import replace
 
 from controlplane.registry.interface import User, WriteOptions
-from orch.api.kinds import NODES, PODS
-from orch.api.meta import DeleteOptions
+from orch.api.kinds import LIMITRANGES, NODES, PODS, RESOURCEQUOTAS
+from orch.api.limitrange import LimitRange, LimitRangeItem, LimitRangeSpec
+from orch.api.meta import DeleteOptions, ObjectMeta
 from orch.api.pod.container import Container, EphemeralContainer
 from orch.api.pod.qos import qos_class
 from orch.api.pod.spec import Pod, PodSpec
+from orch.api.resourcequota import ResourceQuota, ResourceQuotaSpec
 from orch.api.shared import ResourceRequirements
 from orch.client.client import PatchType
-from orch.errors import BadRequest, Conflict, Invalid, NotFound
+from orch.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
 from tests.builders import NOW
 from tests.sim.virtual_loop import virtual
 from tests.unit.controlplane.world import NODEPLANE, World, new_node, new_pod, world
@@ -350,3 +352,57 @@ async def test_no_pod_is_created_with_ephemeral_containers() -> None:
             await w.admin.create(
                 PODS, replace(pod, spec=replace(pod.spec, ephemeral_containers=(EphemeralContainer(name="e"),)))
             )
+
+
+# Resize
+
+
+def sized(cpu: str, limit: str | None = None, **container: Any) -> dict[str, Any]:
+    resources = {"requests": {"cpu": cpu}} | ({"limits": {"cpu": limit}} if limit else {})
+    return {"spec": {"containers": [{"name": "app", "resources": resources, **container}]}}
+
+
+async def resize(w: World, patch: dict[str, Any]) -> Pod:
+    return await w.admin.patch(PODS, "pod", "default", patch, patch_type=PatchType.STRATEGIC, subresource="resize")
+
+
+async def a_sized_pod(w: World) -> Pod:
+    """Bound, with a request of one CPU."""
+    pod = new_pod()
+    app = Container(name="app", image="a:1", resources=ResourceRequirements(requests={"cpu": "1"}))
+    await w.admin.create(NODES, new_node("n1"))
+    await w.admin.create(PODS, replace(pod, spec=replace(pod.spec, containers=(app,))))
+    await bind(w)
+    return await w.admin.get(PODS, "pod", "default")
+
+
+@virtual
+async def test_resources_are_changed_through_their_subresource_alone() -> None:
+    async with world() as w:
+        before = await a_sized_pod(w)
+        pod = await resize(w, sized("2", image="b:2"))
+        assert pod.spec.containers[0].resources.requests == {"cpu": "2"}
+        assert pod.spec.containers[0].image == before.spec.containers[0].image
+        assert pod.metadata.generation == 2
+        with pytest.raises(Invalid, match="pod updates may not change fields"):
+            await w.admin.patch(PODS, "pod", "default", sized("3"), patch_type=PatchType.STRATEGIC)
+
+
+@virtual
+async def test_a_resize_is_validated_and_bounded_by_quota_and_limit_range() -> None:
+    async with world() as w:
+        await a_sized_pod(w)
+        with pytest.raises(Invalid, match="must be less than or equal to cpu limit"):
+            await resize(w, sized("2", limit="1"))
+        await w.admin.create(RESOURCEQUOTAS, ResourceQuota(
+            metadata=ObjectMeta(name="q", namespace="default"), spec=ResourceQuotaSpec(hard={"requests.cpu": "3"})
+        ))  # fmt: skip
+        item = LimitRangeItem(type="Container", max={"cpu": "5"})
+        await w.admin.create(LIMITRANGES, LimitRange(
+            metadata=ObjectMeta(name="l", namespace="default"), spec=LimitRangeSpec(limits=(item,))
+        ))  # fmt: skip
+        with pytest.raises(Forbidden, match="maximum cpu usage per Container is 5"):
+            await resize(w, sized("2", limit="6"))
+        with pytest.raises(Forbidden, match="exceeded quota: q"):
+            await resize(w, sized("4", limit="4"))
+        assert (await resize(w, sized("3", limit="4"))).spec.containers[0].resources.limits == {"cpu": "4"}
