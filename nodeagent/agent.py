@@ -21,6 +21,7 @@ from nodeagent.link import Dial, Link, ServerLink
 from nodeagent.outbox import Outbox
 from nodeagent.pod_events import InputsChanged, PodDesired, PodRemoved
 from nodeagent.pod_instructions import EmitEvent
+from nodeagent.pod_inputs import INPUT_KINDS, changed_input, changed_volume
 from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts
 from nodeagent.pod_worker import PodWorker
@@ -35,10 +36,9 @@ from nodeagent.shutdown import (
 )
 from nodeagent.static_pods import StaticPods
 from nodeagent.streams import Streams, StreamTarget
-from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
-from orch.api.meta import Object
+from orch.api.kinds import ENDPOINTSLICES, NODES, PODS, SERVICES
 from orch.api.node import Node
-from orch.api.pod.references import Reference, references
+from orch.api.pod.references import references
 from orch.api.pod.spec import Pod
 from orch.errors import OrchError
 from orch.kit.backoff import Backoff
@@ -159,6 +159,8 @@ class Agent:
         for pod in (*self._desired.pods(), *self._static.pods()):
             uid = pod.metadata.uid
             self._start(pod, sandboxes.get(uid), tuple(containers.get(uid, ())))
+        for volume in self._desired.persistent_volumes():
+            self._parts.volumes.volume_changed(volume.metadata.name)
         self._network.apply_snapshot([o for kind in NETWORK_KINDS for o in self._desired.all_of(kind)])
         if self._desired.position.revision:
             self._not_ready = ""
@@ -248,8 +250,8 @@ class Agent:
     def desired_changed(self, changes: Sequence[Change], revision: int) -> None:
         """Inputs before pods: a pod and what it names may come in one delta."""
         for change in changes:
-            if change.kind in (CONFIGMAPS.kind, SECRETS.kind):
-                self._input_changed(change.kind, change.new or change.old)
+            if change.kind in INPUT_KINDS:
+                self._input_changed(change)
             elif change.kind != PODS.kind:
                 self._network.apply(change.old, change.new)
         for change in changes:
@@ -294,11 +296,14 @@ class Agent:
             if _full_name(pod) not in taken:
                 self._start(pod)
 
-    def _input_changed(self, kind: str, obj: Object | None) -> None:
-        assert obj is not None, "a change has an old or a new object"
-        changed = Reference(kind, obj.metadata.namespace, obj.metadata.name)
+    def _input_changed(self, change: Change) -> None:
+        if (volume := changed_volume(change)) is not None:
+            self._parts.volumes.volume_changed(volume.metadata.name)
+            if change.new is None:
+                self._outbox.forget_volume(volume.metadata.uid)
+        named = changed_input(change)
         for worker in self._workers.values():
-            if changed in references(worker.machine.pod):
+            if named in references(worker.machine.pod):
                 worker.post(InputsChanged())
 
     def synced(self) -> None:

@@ -18,8 +18,19 @@ from msgspec.structs import replace
 from nodeagent.journal import Journal, Record
 from orch.api.configmap import ConfigMap
 from orch.api.kind import Kind
-from orch.api.kinds import CONFIGMAPS, ENDPOINTSLICES, NODES, PODS, SECRETS, SERVICES
+from orch.api.kinds import (
+    CONFIGMAPS,
+    ENDPOINTSLICES,
+    NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODS,
+    SECRETS,
+    SERVICES,
+)
 from orch.api.meta import Object
+from orch.api.persistentvolume import PersistentVolume
+from orch.api.persistentvolumeclaim import PersistentVolumeClaim
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodStatus
 from orch.api.secret import Secret
@@ -30,7 +41,12 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T", bound=Object)
 
-KINDS: dict[str, Kind[Any]] = {kind.kind: kind for kind in (CONFIGMAPS, SECRETS, SERVICES, ENDPOINTSLICES, NODES, PODS)}
+KINDS: dict[str, Kind[Any]] = {
+    kind.kind: kind
+    for kind in (
+        CONFIGMAPS, SECRETS, PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, SERVICES, ENDPOINTSLICES, NODES, PODS
+    )
+}  # fmt: skip
 STATUS, POSITION = "PodStatus", "Position"
 """Kinds of records that are no objects of the API."""
 JOURNAL_FILE = "desired.journal"
@@ -68,7 +84,7 @@ class Change:
 
 
 class DesiredState:
-    """Implements environment.Inputs. `load` comes first, and raises OSError when the disk fails. Later failures are
+    """Implements volumes.VolumeInputs. `load` comes first, and raises OSError when the disk fails. Later failures are
     logged: the node goes on from memory, and the next change that can be written brings all that is held."""
 
     def __init__(self, state_dir: Path, run_dir: Path) -> None:
@@ -107,6 +123,15 @@ class DesiredState:
 
     def secret(self, namespace: str, name: str) -> Secret | None:
         return self._named(SECRETS, namespace, name)
+
+    def claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
+        return self._named(PERSISTENTVOLUMECLAIMS, namespace, name)
+
+    def persistent_volume(self, name: str) -> PersistentVolume | None:
+        return self._named(PERSISTENTVOLUMES, "", name)
+
+    def persistent_volumes(self) -> Sequence[PersistentVolume]:
+        return tuple(self._objects[PERSISTENTVOLUMES.kind].values())
 
     def services(self, namespace: str) -> tuple[Service, ...]:
         return tuple(s for s in self._objects[SERVICES.kind].values() if s.metadata.namespace == namespace)

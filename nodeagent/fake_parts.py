@@ -34,6 +34,9 @@ class FakeVolumes:
     async def known(self) -> tuple[str, ...]:
         return tuple(self.prepared)
 
+    def volume_changed(self, name: str) -> None:
+        pass
+
 
 class FakeProbes:
     """Implements PodProbes. Every startup and readiness probe succeeds at once unless `healthy` says no; `tell` brings

@@ -168,6 +168,7 @@ class _NodeParts:
             volumes = self._volumes(dialer, resolv_conf)
             agent = self._agent(runtime, images, prober, network, dialer, volumes)
             group.create_task(forever("tokens", volumes.keep_tokens_fresh))
+            group.create_task(forever("persistent-volumes", volumes.persistent.run))
             group.create_task(_supervisor_ends(inherited.alive))
             group.create_task(self._power_fails(agent))
             renewal = partial(keep_renewed, self._certificate, partial(setattr, dialer, "certificate"))
@@ -245,7 +246,14 @@ class _NodeParts:
         options = self._options
         dns = PodDns(str(options.dns_address), options.cluster_domain, resolv_conf)
         return Volumes(
-            options.state_dir, options.run_dir, self._desired, self._facts, dns, dialer.issue_token, self._clock
+            options.state_dir,
+            options.run_dir,
+            self._desired,
+            self._facts,
+            dns,
+            dialer.issue_token,
+            self._clock,
+            self._outbox.volume,
         )
 
     def _agent(

@@ -15,7 +15,7 @@ import structlog
 from nodeagent.desired_state import DesiredState
 from nodeagent.pod_instructions import EmitEvent, ReportStatus
 from orch.api.event import Event, EventSource
-from orch.api.kinds import EVENTS, PODS
+from orch.api.kinds import EVENTS, NODES, PODS
 from orch.api.meta import ObjectMeta
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import ContainerStatus, PodStatus
@@ -57,6 +57,8 @@ class Outbox:
         self._static_pods: list[bytes] = []
         self._static_pods_untold = False
         self._usage: node_pb2.Usage | None = None
+        self._volumes: dict[str, node_pb2.VolumeReport] = {}
+        self._unsent_volumes: dict[str, None] = {}
         self.wake = asyncio.Event()
 
     def pod_status(self, pod: Pod, report: ReportStatus) -> None:
@@ -71,7 +73,12 @@ class Outbox:
         self.wake.set()
 
     def event(self, pod: Pod, event: EmitEvent) -> None:
-        self._events.append(EVENTS.codec.encode(self._event_object(pod, event)))
+        self._events.append(EVENTS.codec.encode(self._event_object(_about(pod, event), event)))
+        self.wake.set()
+
+    def node_event(self, event: EmitEvent) -> None:
+        about = ObjectReference(api_version=NODES.api_version, kind=NODES.kind, name=self._node, uid=self._node)
+        self._events.append(EVENTS.codec.encode(self._event_object(about, event)))
         self.wake.set()
 
     def node_status(self, node: bytes) -> None:
@@ -93,6 +100,16 @@ class Outbox:
         self._usage = usage
         self.wake.set()
 
+    def volume(self, report: node_pb2.VolumeReport) -> None:
+        self._volumes[report.uid] = report
+        self._unsent_volumes[report.uid] = None
+        self.wake.set()
+
+    def forget_volume(self, uid: str) -> None:
+        """The volume's object is gone."""
+        self._volumes.pop(uid, None)
+        self._unsent_volumes.pop(uid, None)
+
     def forget(self, uid: str) -> None:
         """The pod's object is gone: nobody wants to hear of it."""
         self._statuses.pop(uid, None)
@@ -101,6 +118,7 @@ class Outbox:
 
     def tell_all_again(self) -> None:
         self._unsent = dict.fromkeys(self._statuses)
+        self._unsent_volumes = dict.fromkeys(self._volumes)
         self._static_pods_untold = True
         self.wake.set()
 
@@ -119,6 +137,10 @@ class Outbox:
             reports = [self._report(uid, self._statuses[uid]) for uid in self._unsent]
             messages.append(node_pb2.AgentMessage(pod_statuses=node_pb2.PodStatuses(reports=reports)))
             self._unsent = {}
+        if self._unsent_volumes:
+            volumes = node_pb2.VolumeReports(reports=[self._volumes[uid] for uid in self._unsent_volumes])
+            messages.append(node_pb2.AgentMessage(volumes=volumes))
+            self._unsent_volumes = {}
         if self._events:
             messages.append(node_pb2.AgentMessage(events=node_pb2.Events(events=self._events)))
             self._events.clear()
@@ -140,19 +162,10 @@ class Outbox:
             stopped=told.report.stopped,
         )
 
-    def _event_object(self, pod: Pod, event: EmitEvent) -> Event:
+    def _event_object(self, about: ObjectReference, event: EmitEvent) -> Event:
         now = whole_seconds(self._clock.now())
-        about = ObjectReference(
-            api_version=PODS.api_version,
-            kind=PODS.kind,
-            namespace=pod.metadata.namespace,
-            name=pod.metadata.name,
-            uid=pod.metadata.uid,
-            resource_version=pod.metadata.resource_version or None,
-            field_path=f"spec.containers{{{event.container}}}" if event.container else None,
-        )
         return Event(
-            metadata=ObjectMeta(namespace=pod.metadata.namespace),
+            metadata=ObjectMeta(namespace=about.namespace or ""),
             involved_object=about,
             type=event.type,
             reason=event.reason,
@@ -164,3 +177,15 @@ class Outbox:
             last_timestamp=now,
             count=1,
         )
+
+
+def _about(pod: Pod, event: EmitEvent) -> ObjectReference:
+    return ObjectReference(
+        api_version=PODS.api_version,
+        kind=PODS.kind,
+        namespace=pod.metadata.namespace,
+        name=pod.metadata.name,
+        uid=pod.metadata.uid,
+        resource_version=pod.metadata.resource_version or None,
+        field_path=f"spec.containers{{{event.container}}}" if event.container else None,
+    )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from nodeagent.allocations import Allocations
 from nodeagent.container_config import NodeFacts
 from nodeagent.environment import Inputs
 from nodeagent.pod_events import ProbeResult
@@ -28,6 +29,9 @@ class PodVolumes(Protocol):
 
     async def known(self) -> tuple[str, ...]:
         """Uids of the pods that have something here."""
+
+    def volume_changed(self, name: str) -> None:
+        """A PersistentVolume of this node came, changed or went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class PodParts:
     reports: Reports
     clock: Clock
     node: NodeFacts
+    allocations: Allocations
     pod_logs: Path
     """Folder of all pods' logs; a pod's is `<namespace>_<name>_<uid>` in it."""
 

@@ -23,6 +23,7 @@ from controlplane.nodeplane.session import Link, LinkClosed, Session
 from controlplane.nodeplane.settings import NodePlaneSettings
 from controlplane.nodeplane.streams import Streams
 from controlplane.nodeplane.usage_samples import sample_of
+from controlplane.nodeplane.volume_writer import VolumeWriter
 from controlplane.usage import UsageBoard
 from orch.api.kind import Kind
 from orch.api.kinds import EVENTS, NODES, PODS
@@ -53,6 +54,7 @@ class NodePlane:
         self._pod_statuses = PodStatusWriter(client, self._informers.of(PODS))
         self._mirrors = MirrorPods(client, self._informers.of(PODS), self._nodes, self._pod_statuses)
         self.tokens = PodTokens(client, self._informers.of(PODS))
+        self._volumes = VolumeWriter(client, self._informers)
         self._node_statuses = NodeStatusWriter(client, self._nodes, clock)
         self._leases = NodeLeases(client, clock, settings)
         self._events = EventWriter(client, clock, ids)
@@ -65,7 +67,14 @@ class NodePlane:
         async with asyncio.TaskGroup() as group:
             for kind in DELIVERED_KINDS:
                 group.create_task(forever(f"informer-{kind.plural}", self._informers.of(kind).run))
-            for part in (self._pod_statuses, self._mirrors, self._node_statuses, self._leases, self._events):
+            for part in (
+                self._pod_statuses,
+                self._mirrors,
+                self._volumes,
+                self._node_statuses,
+                self._leases,
+                self._events,
+            ):
                 group.create_task(forever(type(part).__name__, part.run))
             group.create_task(forever("liveness", self._watch_liveness))
 
@@ -106,6 +115,9 @@ class NodePlane:
 
     def static_pods(self, node: str, pods: node_pb2.StaticPods) -> None:
         self._mirrors.report(node, [PODS.codec.decode_lenient(pod).obj for pod in pods.pods])
+
+    def volume(self, node: str, report: node_pb2.VolumeReport) -> None:
+        self._volumes.submit(node, report)
 
     def event(self, node: str, event: bytes) -> None:
         self._events.submit(EVENTS.codec.decode_lenient(event).obj)

@@ -52,6 +52,8 @@ class Inbound(Protocol):
 
     def static_pods(self, node: str, pods: node_pb2.StaticPods) -> None: ...
 
+    def volume(self, node: str, report: node_pb2.VolumeReport) -> None: ...
+
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     """Items in messages of a bounded size."""
@@ -138,6 +140,9 @@ class Session:
                 self._inbound.usage(self.node, message.usage)
             case "static_pods":
                 self._tell(self._inbound.static_pods, message.static_pods)
+            case "volumes":
+                for volume in message.volumes.reports:
+                    self._tell(self._inbound.volume, volume)
             case "network_applied":
                 log.debug("network_applied", node=self.node, revision=message.network_applied.revision)
             case other:

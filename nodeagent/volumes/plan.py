@@ -22,7 +22,11 @@ from orch.api.pod.spec import Pod
 from orch.api.pod.volume import EmptyDirVolumeSource, Volume, VolumeProjection
 
 MEMORY_MEDIUM = "Memory"
-_SOURCES = frozenset({"emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"})
+_SOURCES = frozenset(
+    {
+        "emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "persistentVolumeClaim", "ephemeral"
+    }
+)  # fmt: skip
 _PROJECTIONS = frozenset({"configMap", "secret", "downwardAPI", "serviceAccountToken"})
 FS_GROUP_FILE_MODE = 0o440
 """What kubelet adds to files of read-only volumes so that the pod's fsGroup can read them."""
@@ -69,7 +73,8 @@ def unsupported_field(volume: Volume) -> str:
 
 
 def plan_volume(volume: Volume, source: Source, node_memory_bytes: int) -> Plan:
-    """For a volume without an unsupported field. Raises VolumeFault when an object or key is missing."""
+    """For a volume without an unsupported field that stands for no claim. Raises VolumeFault when an object or key is
+    missing."""
     context = source.pod.spec.security_context
     group = context.fs_group if context is not None else None
     if volume.empty_dir is not None:

@@ -42,5 +42,11 @@ def mounts_below(folder: Path) -> list[str]:
     return [point for point in points if point.startswith(prefix)][::-1]
 
 
+def devices_mounted() -> list[int]:
+    """The device number of every mount, as st_dev gives it."""
+    numbers = (line.split()[2].split(":") for line in _MOUNT_TABLE.read_text().splitlines())
+    return [os.makedev(int(major), int(minor)) for major, minor in numbers]
+
+
 def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match.group(1), 8)), text)

@@ -7,14 +7,14 @@ when; a pod's volumes are worked on by one at a time.
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import structlog
 
 from nodeagent.container_config import NodeFacts
-from nodeagent.environment import ConfigError, Downward, Inputs, expand, variables
+from nodeagent.environment import ConfigError, Downward, expand, variables
 from nodeagent.runtime import syscalls
 from nodeagent.runtime.interface import Mount
 from nodeagent.volumes.atomic_writer import write_payload
@@ -22,6 +22,7 @@ from nodeagent.volumes.errors import VolumeFault
 from nodeagent.volumes.folders import Folders
 from nodeagent.volumes.host_path import check_host_path
 from nodeagent.volumes.payload import Source, TokenKey
+from nodeagent.volumes.persistent import Group, PersistentVolumes, Report, VolumeInputs
 from nodeagent.volumes.plan import Files, HostPath, Plan, Scratch, plan_volume, unsupported_field
 from nodeagent.volumes.pod_files import PodDns, hosts_file, kernel_hostname, resolv_conf_file
 from nodeagent.volumes.removal import remove_tree
@@ -30,6 +31,7 @@ from nodeagent.volumes.tokens import IssueToken, TokenKeeper
 from orch.api.pod.container import Container, VolumeMount
 from orch.api.pod.spec import Pod
 from orch.api.pod.volume import Volume
+from orch.api.volume_binding import claim_name, is_bound, is_made_for
 from orch.kit.clock import Clock
 from orch.kit.threads import in_thread
 from orch.kit.workqueue import WorkQueue
@@ -52,17 +54,19 @@ class Volumes:
         self,
         state_dir: Path,
         run_dir: Path,
-        inputs: Inputs,
+        inputs: VolumeInputs,
         node: NodeFacts,
         dns: PodDns,
         issue_token: IssueToken,
         clock: Clock,
+        report: Report,
     ) -> None:
         self._folders = Folders(state_dir / "pod-volumes", run_dir / "pod-volumes")
         self._inputs = inputs
         self._node = node
         self._dns = dns
         self._tokens = TokenKeeper(self._folders, issue_token, clock)
+        self.persistent = PersistentVolumes(state_dir / "volumes", inputs, report)
         self._with_tokens: dict[str, Pod] = {}
         self._due = WorkQueue[str]()
         """Uids of pods whose tokens are to be looked at."""
@@ -98,12 +102,16 @@ class Volumes:
             self._tokens.forget(pod_uid)
             for folder in self._folders.of_pod(pod_uid):
                 await in_thread(partial(remove_tree, folder))
+            self.persistent.left()
         self._locks.pop(pod_uid, None)
 
     async def known(self) -> tuple[str, ...]:
         """Uids of the pods that have something here."""
         folders = (self._folders.disk, self._folders.memory)
         return tuple(sorted({name for folder in folders for name in os.listdir(folder)}))
+
+    def volume_changed(self, name: str) -> None:
+        self.persistent.changed(name)
 
     async def _refresh(self, uid: str) -> None:
         if uid not in self._with_tokens:
@@ -122,21 +130,45 @@ class Volumes:
         if tokens.due_in_s is not None:
             self._with_tokens[uid] = pod
             self._due.add_after(uid, tokens.due_in_s)
-        await in_thread(lambda: self._prepare(pod, tokens.texts))
+        faults = [fault async for fault in self._attach_claimed(pod)]
+        faults += await in_thread(lambda: self._prepare(pod, tokens.texts))
+        if faults:
+            raise VolumeFault("; ".join(faults))
 
-    def _prepare(self, pod: Pod, tokens: Mapping[TokenKey, str | VolumeFault]) -> None:
+    async def _attach_claimed(self, pod: Pod) -> AsyncIterator[str]:
+        """What is wrong with volumes that stand for claims, after all that could be done."""
+        for volume in pod.spec.volumes or ():
+            if name := claim_name(pod, volume):
+                try:
+                    await self._attach(pod, volume, name)
+                except VolumeFault as fault:
+                    yield f'MountVolume.SetUp failed for volume "{volume.name}" : {fault}'
+
+    async def _attach(self, pod: Pod, volume: Volume, name: str) -> None:
+        claim = self._inputs.claim(pod.metadata.namespace, name)
+        if claim is None:
+            raise VolumeFault(f'persistentvolumeclaim "{name}" not found')
+        if volume.ephemeral is not None and not is_made_for(claim, pod):
+            raise VolumeFault(f'PVC "{name}" was not created for pod "{pod.metadata.name}"')
+        bound = self._inputs.persistent_volume(claim.spec.volume_name or "") if is_bound(claim) else None
+        if bound is None:
+            raise VolumeFault(f"error processing PVC {pod.metadata.namespace}/{name}: PVC is not bound on this node")
+        target = self._folders.volume(pod.metadata.uid, volume)
+        await self.persistent.attach(bound, target, group_of(pod), read_only=_is_read_only(volume))
+
+    def _prepare(self, pod: Pod, tokens: Mapping[TokenKey, str | VolumeFault]) -> list[str]:
+        """What is wrong, after all that could be done."""
         downward = Downward(self._node.name, self._node.address, "", self._node.allocatable)
         source = Source(pod, self._inputs, downward, tokens)
         faults = []
         for volume in pod.spec.volumes or ():
-            if unsupported_field(volume):
-                continue  # the containers that mount it say so
+            if unsupported_field(volume) or claim_name(pod, volume):
+                continue  # the containers that mount it say so; or it is attached
             try:
                 self._make(pod.metadata.uid, volume, plan_volume(volume, source, self._node.memory_bytes))
             except VolumeFault as fault:
                 faults.append(f'MountVolume.SetUp failed for volume "{volume.name}" : {fault}')
-        if faults:
-            raise VolumeFault("; ".join(faults))
+        return faults
 
     def _make(self, pod_uid: str, volume: Volume, plan: Plan) -> None:
         folder = self._folders.volume(pod_uid, volume)
@@ -167,7 +199,8 @@ class Volumes:
         sub_path = self._sub_path(pod, container, mount, pod_ip)
         if sub_path:
             source = self._bind_sub_path(pod, container, index, source, sub_path)
-        writable = volume.empty_dir is not None or volume.host_path is not None
+        claimed = bool(claim_name(pod, volume)) and not _is_read_only(volume)
+        writable = volume.empty_dir is not None or volume.host_path is not None or claimed
         return Mount(
             host_path=str(source),
             container_path=mount.mount_path,
@@ -206,6 +239,17 @@ class Volumes:
         for name, text in texts.items():
             _write_in_place(paths[name], text)
         return [Mount(str(path), f"/etc/{name}", read_only) for name, path in paths.items()]
+
+
+def group_of(pod: Pod) -> Group | None:
+    context = pod.spec.security_context
+    if context is None or context.fs_group is None:
+        return None
+    return Group(context.fs_group, context.fs_group_change_policy == "OnRootMismatch")
+
+
+def _is_read_only(volume: Volume) -> bool:
+    return volume.persistent_volume_claim is not None and bool(volume.persistent_volume_claim.read_only)
 
 
 def _make_scratch(folder: Path, plan: Scratch) -> None:

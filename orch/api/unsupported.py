@@ -13,8 +13,9 @@ from ipaddress import ip_address
 from typing import Any
 
 from orch.api.kind import Kind
+from orch.api.memo import remembered
 from orch.api.meta import Object
-from orch.api.pod.spec import Pod
+from orch.api.pod.spec import Pod, PodSpec
 from orch.api.pod.volume import Volume
 from orch.api.schema import fields_of
 
@@ -150,7 +151,14 @@ UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = {
 
 def warnings_for(kind: Kind[Any], obj: Object) -> list[str]:
     """A sentence per set field that is not acted on, for the Warning headers of a write."""
+    if isinstance(obj, Pod):
+        return list(_pod_warnings(obj.spec))
     return [f"{path}: {row.consequence}" for row, path in _set_fields(kind.kind, obj)]
+
+
+@remembered
+def _pod_warnings(spec: PodSpec) -> tuple[str, ...]:
+    return tuple(f"{path}: {row.consequence}" for row, path in _set_fields("Pod", Pod(spec=spec)))
 
 
 def blocking_field(pod: Pod) -> str | None:

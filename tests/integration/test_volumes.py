@@ -18,6 +18,8 @@ from nodeagent.volumes.removal import mounts_below, unmount_below
 from nodeagent.volumes.volumes import Volumes
 from orch.api.configmap import ConfigMap
 from orch.api.meta import ObjectMeta
+from orch.api.persistentvolume import PersistentVolume
+from orch.api.persistentvolumeclaim import PersistentVolumeClaim
 from orch.api.pod.container import Container, EnvVar, VolumeMount
 from orch.api.pod.security import PodSecurityContext
 from orch.api.pod.spec import Pod, PodSpec
@@ -45,6 +47,9 @@ DNS = PodDns("10.96.0.10", "cluster.local", ResolvConf())
 class Objects:
     def __init__(self) -> None:
         self.config_maps: dict[str, ConfigMap] = {}
+        self.claims: dict[str, PersistentVolumeClaim] = {}
+        self.volumes: dict[str, PersistentVolume] = {}
+        self.reports: list[node_pb2.VolumeReport] = []
 
     def config_map(self, namespace: str, name: str) -> ConfigMap | None:
         return self.config_maps.get(name)
@@ -54,6 +59,12 @@ class Objects:
 
     def services(self, namespace: str) -> tuple[Service, ...]:
         return ()
+
+    def claim(self, namespace: str, name: str) -> PersistentVolumeClaim | None:
+        return self.claims.get(name)
+
+    def persistent_volume(self, name: str) -> PersistentVolume | None:
+        return self.volumes.get(name)
 
 
 class Tokens:
@@ -89,7 +100,9 @@ def tokens() -> Tokens:
 
 @pytest.fixture
 def volumes(tmp_path: Path, objects: Objects, tokens: Tokens) -> Iterator[Volumes]:
-    yield Volumes(tmp_path / "state", tmp_path / "run", objects, NODE, DNS, tokens, SystemClock())
+    yield Volumes(
+        tmp_path / "state", tmp_path / "run", objects, NODE, DNS, tokens, SystemClock(), objects.reports.append
+    )
     unmount_below(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Which Secrets and ConfigMaps a pod names. Pure; both the control plane and the agents go by it."""
+"""Which Secrets, ConfigMaps and claims a pod names. Pure; both the control plane and the agents go by it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from orch.api.pod.container import Container, EnvFromSource, EnvVar, EphemeralContainer
 from orch.api.pod.spec import Pod, PodSpec
 from orch.api.pod.volume import Volume, VolumeProjection
+from orch.api.volume_binding import claim_names
 
 CONFIGMAP = "ConfigMap"
 SECRET = "Secret"
+CLAIM = "PersistentVolumeClaim"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,8 +23,9 @@ class Reference:
 
 
 def references(pod: Pod) -> tuple[Reference, ...]:
-    """Every ConfigMap and Secret that the node needs to run the pod, each once, sorted."""
-    named = {*_of_volumes(pod.spec), *_of_containers(pod.spec), *_of_pull_secrets(pod.spec)}
+    """Every ConfigMap, Secret and claim that the node needs to run the pod, each once, sorted."""
+    claims = ((CLAIM, name) for name in claim_names(pod))
+    named = {*_of_volumes(pod.spec), *_of_containers(pod.spec), *_of_pull_secrets(pod.spec), *claims}
     return tuple(sorted(Reference(kind, pod.metadata.namespace, name) for kind, name in named if name))
 
 

@@ -84,7 +84,7 @@ BUNDLE = VolumeProjection(cluster_trust_bundle=ClusterTrustBundleProjection(path
         (Volume(name="v", nfs=NFSVolumeSource(server="s", path="/p")), "spec.volumes[v].nfs"),
         (
             Volume(name="v", persistent_volume_claim=PersistentVolumeClaimVolumeSource(claim_name="c")),
-            "spec.volumes[v].persistentVolumeClaim",
+            "",
         ),
         (Volume(name="v", empty_dir=EmptyDirVolumeSource(medium="HugePages")), "spec.volumes[v].emptyDir.medium"),
         (
