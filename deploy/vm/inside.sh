@@ -1,0 +1,10 @@
+#!/bin/sh
+# What runs inside of the virtual machine of test.sh: the tests, on the working tree that is mounted read-only.
+cd /orch
+echo "test-vm: $(uname -r), up since $(cut -d. -f1 /proc/uptime) s, cgroup v2: $(cat /sys/fs/cgroup/cgroup.controllers)"
+export PYTHONPATH=/orch:/orch/site-packages PYTHONDONTWRITEBYTECODE=1 HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin
+ip link set lo up
+# shellcheck disable=SC2046 - arguments are words
+python3 -m pytest -p no:cacheprovider --color=no $(cat arguments)
+echo "orch-vm-exit-code: $?"
+systemctl poweroff --force
