@@ -8,7 +8,7 @@ nothing of the kind has changed, else from the store at that very revision, unti
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -58,13 +58,23 @@ def selection_of(kind: Kind[Any], namespace: str, label_selector: str, field_sel
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Predicate:
+    """Equal when the selectors are, so that watchers who ask for the same are recognized."""
+
+    labels: Selector
+    fields: FieldSelector
+    form: str
+    on_fields: Callable[[Object], bool] = field(compare=False)
+
+    def __call__(self, obj: Object) -> bool:
+        return self.labels.matches(obj.metadata.labels) and self.on_fields(obj)
+
+
 def _predicate(kind: Kind[Any], labels: Selector, fields: FieldSelector) -> Callable[[Object], bool] | None:
-    if not fields.requirements:
-        return None if labels.is_empty else lambda obj: labels.matches(obj.metadata.labels)
-    on_fields = fields.on(kind)
-    if labels.is_empty:
-        return on_fields
-    return lambda obj: labels.matches(obj.metadata.labels) and on_fields(obj)
+    if labels.is_empty and not fields.requirements:
+        return None
+    return _Predicate(labels, fields, kind.api_version, fields.on(kind))
 
 
 def parse_revision(text: str) -> int:

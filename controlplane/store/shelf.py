@@ -28,7 +28,9 @@ WATCH_BATCH_EVENTS_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a list or watch wants. `index_value` narrows by the indexed field, which `predicate` tests as well."""
+    """What a list or watch wants. `index_value` narrows by the indexed field, which `predicate` tests as well.
+
+    Two selections are equal when their predicates are: those made of the same selectors share one."""
 
     namespace: str = ""
     name: str = ""
@@ -83,7 +85,9 @@ class Shelf:
         self._unreadable: dict[str, Unreadable] = {}
         self._keys: list[str] = []
         self._listings: dict[str, tuple[Stored[Any], ...]] = {}
-        self._shared_batch: tuple[int, int, Sequence[StoredEvent[Any]]] = (0, 0, ())
+        self._shared_batches: dict[tuple[int, int, Selection], Sequence[StoredEvent[Any]]] = {}
+        """(cursor, end, selection) -> what such a watcher sees. Watchers with the same selection filter once. Forgotten
+        with the next change."""
         path = INDEXED_FIELDS.get((kind.group, kind.plural), "")
         self._index_field = kind.fields.get(path) if path else None
         self._index: dict[str, dict[str, None]] = {}
@@ -126,11 +130,16 @@ class Shelf:
         """The cursor behind the next events, and those of them that the selection sees. Raises FellBehind."""
         events = self.history.since(cursor, WATCH_BATCH_EVENTS_MAX)
         end = cursor + len(events)
-        if not selection.is_everything:
-            return end, [seen for event in events if (seen := _seen_by(selection, event))]
-        if self._shared_batch[:2] != (cursor, end):
-            self._shared_batch = (cursor, end, [event.plain for event in events])
-        return end, self._shared_batch[2]
+        if not events:
+            return end, ()
+        place = (cursor, end, selection)
+        if (batch := self._shared_batches.get(place)) is None:
+            if selection.is_everything:
+                batch = [event.plain for event in events]
+            else:
+                batch = [seen for event in events if (seen := _seen_by(selection, event))]
+            self._shared_batches[place] = batch
+        return end, batch
 
     def put(self, key: str, after: Stored[Any] | Unreadable | None, revision: int) -> None:
         """One write, in order. `key` is namespace/name. What cannot be read is no event: every watcher falls behind."""
@@ -171,6 +180,7 @@ class Shelf:
         self._notify()
 
     def _notify(self) -> None:
+        self._shared_batches.clear()
         self.changed.set()
         self.changed = asyncio.Event()
 

@@ -41,7 +41,9 @@ class ServiceAccountAdmission:
     waits for its token on the node."""
 
     def __init__(self, cache: WatchCache, ids: Ids) -> None:
-        self._cache, self._ids = cache, ids
+        self._cache = cache
+        self._volume_name = VOLUME_PREFIX + ids.suffix()
+        """The same for all pods, so that pods of one template stay equal (`orch.api.memo`)."""
 
     async def admit(self, request: Request, obj: Any) -> Any:
         if request.operation is not Operation.CREATE or request.kind is not PODS:
@@ -54,7 +56,7 @@ class ServiceAccountAdmission:
         spec = replace(pod.spec, service_account_name=name, service_account=name)
         if not spec.image_pull_secrets and account.image_pull_secrets:
             spec = replace(spec, image_pull_secrets=account.image_pull_secrets)
-        return replace(pod, spec=with_token(spec, self._ids) if wants_token(spec, account) else spec)
+        return replace(pod, spec=with_token(spec, self._volume_name) if wants_token(spec, account) else spec)
 
     def _account(self, request: Request, name: str) -> ServiceAccount:
         found = self._cache.get(SERVICEACCOUNTS, request.namespace, name)
@@ -74,11 +76,12 @@ def wants_token(spec: PodSpec, account: ServiceAccount) -> bool:
     return True
 
 
-def with_token(spec: PodSpec, ids: Ids) -> PodSpec:
-    """The volume, mounted in every container that has nothing there; unchanged when all have."""
+def with_token(spec: PodSpec, name: str) -> PodSpec:
+    """The volume, mounted in every container that has nothing there; unchanged when all have. `name` is for it, unless
+    the pod brings a volume of this kind."""
     volumes = spec.volumes or ()
     present = next((volume.name for volume in volumes if volume.name.startswith(VOLUME_PREFIX)), "")
-    name = present or VOLUME_PREFIX + ids.suffix()
+    name = present or name
     containers = tuple(_with_mount(container, name) for container in spec.containers)
     init_containers = tuple(_with_mount(container, name) for container in spec.init_containers or ())
     if (containers, init_containers) == (spec.containers, spec.init_containers or ()):

@@ -9,6 +9,7 @@ from typing import TypeVar
 from orch.api import quantity
 from orch.api.base import Quantity
 from orch.api.change import change, each, each_or_none, fill, fill_zero, into
+from orch.api.memo import remembered
 from orch.api.pod.container import (
     Container,
     ContainerPort,
@@ -32,20 +33,26 @@ C = TypeVar("C", Container, EphemeralContainer)
 
 
 def pod_defaults(pod: Pod) -> Pod:
-    spec = spec_defaults(pod.spec)
+    return change(pod, spec=_pod_spec_defaults(pod.spec))
+
+
+@remembered
+def _pod_spec_defaults(spec: PodSpec) -> PodSpec:
+    spec = spec_defaults(spec)
     spec = change(
         spec,
         containers=each(spec.containers, _requests_from_limits),
         init_containers=each_or_none(spec.init_containers, _requests_from_limits),
     )
     spec = fill(spec, enable_service_links=True)
-    return change(pod, spec=_host_ports(spec) if spec.host_network else spec)
+    return _host_ports(spec) if spec.host_network else spec
 
 
 def template_defaults(template: PodTemplateSpec) -> PodTemplateSpec:
     return change(template, spec=spec_defaults(template.spec))
 
 
+@remembered
 def spec_defaults(spec: PodSpec) -> PodSpec:
     """What pods and templates have in common."""
     spec = fill_zero(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from orch.api.causes import Causes
 from orch.api.formats import dns_label_problem, dns_subdomain_problem, ip_problem, label_key_problem
+from orch.api.memo import remembered
 from orch.api.metadata import annotation_rules, label_rules, metadata_rules
 from orch.api.pod.container import Container
 from orch.api.pod.container_rules import PodFacts, container_rules, host_port_rules, no_run_rules, run_rules
@@ -52,6 +53,12 @@ def running_template_rules(causes: Causes, path: str, template: PodTemplateSpec,
 
 
 def spec_rules(causes: Causes, path: str, spec: PodSpec) -> None:
+    causes.found.extend(_spec_causes(spec, path))
+
+
+@remembered
+def _spec_causes(spec: PodSpec, path: str) -> Sequence[Cause]:
+    causes = Causes()
     volume_rules(causes, f"{path}.volumes", spec.volumes or ())
     _all_container_rules(causes, path, spec)
     _policy_rules(causes, path, spec)
@@ -64,6 +71,7 @@ def spec_rules(causes: Causes, path: str, spec: PodSpec) -> None:
     amount_rules(causes, f"{path}.overhead", spec.overhead or {})
     if spec.resources is not None:
         resource_rules(causes, f"{path}.resources", spec.resources)
+    return tuple(causes.found)
 
 
 def _all_container_rules(causes: Causes, path: str, spec: PodSpec) -> None:
