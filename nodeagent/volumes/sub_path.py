@@ -30,6 +30,14 @@ def bind_sub_path(volume: Path, sub_path: str, target: Path) -> None:
         os.close(descriptor)
 
 
+def bind_tree(source: Path, target: Path) -> None:
+    """Mounts `source` at `target` with all that is mounted below it, in place of what was there. Raises OSError."""
+    while syscalls.unmount(str(target)):
+        pass
+    _make_mount_point(target, is_folder=source.is_dir())
+    syscalls.mount(str(source), str(target), flags=syscalls.MS_BIND | syscalls.MS_REC)
+
+
 def _open_or_make(volume: Path, sub_path: str) -> int:
     with contextlib.suppress(FileNotFoundError):
         return _open_inside(volume, sub_path)

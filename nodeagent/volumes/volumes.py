@@ -16,7 +16,9 @@ import structlog
 from nodeagent.container_config import NodeFacts
 from nodeagent.environment import ConfigError, Downward, expand, variables
 from nodeagent.runtime import syscalls
+from nodeagent.runtime.figures import DiskUsage
 from nodeagent.runtime.interface import Mount
+from nodeagent.runtime.usage import of_folder
 from nodeagent.volumes.atomic_writer import write_payload
 from nodeagent.volumes.errors import VolumeFault
 from nodeagent.volumes.folders import Folders
@@ -26,7 +28,7 @@ from nodeagent.volumes.persistent import Group, PersistentVolumes, Report, Volum
 from nodeagent.volumes.plan import Files, HostPath, Plan, Scratch, plan_volume, unsupported_field
 from nodeagent.volumes.pod_files import PodDns, hosts_file, kernel_hostname, resolv_conf_file
 from nodeagent.volumes.removal import remove_tree
-from nodeagent.volumes.sub_path import bind_sub_path
+from nodeagent.volumes.sub_path import bind_sub_path, bind_tree
 from nodeagent.volumes.tokens import IssueToken, TokenKeeper
 from orch.api.pod.container import Container, VolumeMount
 from orch.api.pod.spec import Pod
@@ -104,6 +106,13 @@ class Volumes:
                 await in_thread(partial(remove_tree, folder))
             self.persistent.left()
         self._locks.pop(pod_uid, None)
+
+    async def empty_dir_usage(self, pod: Pod) -> Mapping[str, DiskUsage]:
+        """What the pod's emptyDirs hold on disk, by volume name; those in memory count as memory."""
+        uid, volumes = pod.metadata.uid, pod.spec.volumes or ()
+        folders = {v.name: self._folders.volume(uid, v) for v in volumes if v.empty_dir is not None}
+        on_disk = {name: folder for name, folder in folders.items() if folder.is_relative_to(self._folders.disk)}
+        return await in_thread(lambda: {name: of_folder(str(folder)) for name, folder in on_disk.items()})
 
     async def known(self) -> tuple[str, ...]:
         """Uids of the pods that have something here."""
@@ -190,15 +199,14 @@ class Volumes:
         volume = next((found for found in pod.spec.volumes or () if found.name == mount.name), None)
         if volume is None:
             raise ConfigError(f'volumeMounts[{index}] names volume "{mount.name}", which the pod does not have')
-        refused = unsupported_field(volume)
-        if mount.recursive_read_only == "Enabled":
-            refused = f"spec.containers[{container.name}].volumeMounts[{index}].recursiveReadOnly"
-        if refused:
+        if refused := unsupported_field(volume):
             raise ConfigError(f"{refused} is not supported by this node")
         source = self._folders.volume(pod.metadata.uid, volume)
         sub_path = self._sub_path(pod, container, mount, pod_ip)
         if sub_path:
             source = self._bind_sub_path(pod, container, index, source, sub_path)
+        if mount.recursive_read_only in ("Enabled", "IfPossible"):
+            source = self._bind_read_only(pod, container, index, source)
         claimed = bool(claim_name(pod, volume)) and not _is_read_only(volume)
         writable = volume.empty_dir is not None or volume.host_path is not None or claimed
         return Mount(
@@ -223,6 +231,20 @@ class Volumes:
             bind_sub_path(volume, sub_path, target)
         except OSError as error:
             raise ConfigError(f"failed to prepare subPath {sub_path!r} of volume {volume.name}: {error}") from error
+        return target
+
+    def _bind_read_only(self, pod: Pod, container: Container, index: int, source: Path) -> Path:
+        """With all that is mounted below, which no option of the OCI runtimes does alike. An older kernel cannot."""
+        target = self._folders.sub_path(pod.metadata.uid, container.name, index)
+        mount = (container.volume_mounts or ())[index]
+        try:
+            if source != target:
+                bind_tree(source, target)
+            syscalls.make_read_only(str(target))
+        except OSError as error:
+            if mount.recursive_read_only == "Enabled":
+                raise ConfigError(f"volumeMounts[{index}].recursiveReadOnly: {target}: {error.strerror}") from error
+            return source
         return target
 
     def _pod_files(self, pod: Pod, container: Container, pod_ip: str) -> list[Mount]:

@@ -76,7 +76,6 @@ _CONTAINER = (
     _block("securityContext.seLinuxOptions"),
     _warn("securityContext.windowsOptions"),
     _block("volumeDevices"),
-    _block("volumeMounts.recursiveReadOnly", "Disabled", "IfPossible"),
 )
 
 _VOLUMES_THAT_WORK = frozenset(

@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from nodeagent.container_config import NodeFacts
 from nodeagent.environment import ConfigError
 from nodeagent.network.dns.resolv_conf import ResolvConf
+from nodeagent.runtime import syscalls
 from nodeagent.volumes.errors import VolumeFault
 from nodeagent.volumes.pod_files import PodDns
 from nodeagent.volumes.removal import mounts_below, unmount_below
@@ -365,3 +368,53 @@ async def test_a_token_is_for_the_pods_one_user_or_its_group(volumes: Volumes) -
     await volumes.prepare(made)
     file = (paths(volumes, made)["/t"] / "token").stat()
     assert (file.st_mode & 0o7777, file.st_uid, file.st_gid) == (0o640, 0, 77)
+
+
+async def test_a_link_swapped_in_while_a_sub_path_is_mounted_never_leads_out(volumes: Volumes, tmp_path: Path) -> None:
+    """What a container does to its volume while another of the pod is being made."""
+    (tmp_path / "outside" / "deep").mkdir(parents=True)
+    (tmp_path / "outside" / "deep" / "secret").write_text("x")
+    mounts = (VolumeMount(name="d", mount_path="/d"), VolumeMount(name="d", mount_path="/p", sub_path="a/deep"))
+    made = pod(Volume(name="d", empty_dir=EmptyDirVolumeSource()), mounts=mounts)
+    await volumes.prepare(made)
+    volume = volumes._folders.volume("u-1", made.spec.volumes[0])  # type: ignore[index]
+    (volume / "real" / "deep").mkdir(parents=True)
+    os.symlink("real", volume / "a")
+    done = threading.Event()
+
+    def swap() -> None:
+        while not done.is_set():
+            for target in ("real", str(tmp_path / "outside")):
+                os.symlink(target, volume / "next")
+                os.rename(volume / "next", volume / "a")
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    mounted = 0
+    try:
+        for _ in range(100):
+            with contextlib.suppress(ConfigError):
+                part = paths(volumes, made)["/p"]
+                mounted += 1
+                assert not (part / "secret").exists()
+    finally:
+        done.set()
+        swapper.join()
+    assert mounted, "the honest link was never met"
+
+
+@pytest.mark.parametrize("wish", ["Enabled", "IfPossible"])
+async def test_a_read_only_mount_may_cover_what_is_mounted_below(volumes: Volumes, tmp_path: Path, wish: str) -> None:
+    below = tmp_path / "host" / "below"
+    below.mkdir(parents=True)
+    syscalls.mount("none", str(below), "tmpfs")
+    made = pod(
+        Volume(name="h", host_path=HostPathVolumeSource(path=str(tmp_path / "host"))),
+        mounts=(VolumeMount(name="h", mount_path="/h", read_only=True, recursive_read_only=wish),),
+    )
+    await volumes.prepare(made)
+    folder = paths(volumes, made)["/h"]
+    for place in (folder, folder / "below"):
+        with pytest.raises(OSError, match="Read-only file system"):
+            (place / "file").touch()
+    (below / "file").touch()
