@@ -129,6 +129,11 @@ class Cgroups:
             self._make(root, path)
         self.apply(path, resources)
 
+    def deny_device(self, path: str, rule: str) -> None:
+        """`rule` as in devices.deny of cgroup v1. On v2 the OCI runtime's program has the only say."""
+        if "devices" in self._v1:
+            self._write(os.path.join(self._v1["devices"], path, "devices.deny"), rule)
+
     def apply(self, path: str, resources: Resources) -> None:
         """Sets limits of a live cgroup. Raises MemoryInUse when memory would be shrunk below what is in use; then
         nothing has changed."""

@@ -52,6 +52,8 @@ from nodeagent.runtime.users import Identity
 from orch.kit.clock import Clock
 
 CONTAINER_ID_DIGITS = 32
+CONSOLE = "c 5:1 rwm"
+"""The machine's own terminal: crun lets every container open it, and nothing in the config can take that back."""
 
 log = structlog.get_logger(__name__)
 
@@ -249,6 +251,8 @@ class Containers:
         self._write_spec(made, sandbox, image, granted, seccomp)
         await conmon.create(self._conmon, oci, made.monitored)
         self._seccomp.keep(seccomp, oci.compiled_filter(made.id))
+        if not config.security.privileged:
+            self._cgroups.deny_device(made.record.cgroup, CONSOLE)
         made.mark(CREATED, self._clock.now())
 
     def _write_spec(
@@ -350,7 +354,8 @@ def _identity(config: ContainerConfig, root: str) -> Identity:
     security = config.security
     if not security.username:
         return Identity(security.uid, security.gid)
-    return users.resolve(security.username, users.read(root, "/etc/passwd"), users.read(root, "/etc/group"))
+    found = users.resolve(security.username, users.read(root, "/etc/passwd"), users.read(root, "/etc/group"))
+    return replace(found, groups=()) if security.strict_groups else found
 
 
 def _stop_signal(name: str) -> int:

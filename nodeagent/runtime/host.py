@@ -1,6 +1,7 @@
 """What this machine and the agent's own rights allow. Read from /proc and /dev; changes nothing."""
 
 import os
+import resource
 import stat
 
 from nodeagent.runtime import capabilities
@@ -9,13 +10,21 @@ from nodeagent.runtime.oci_spec import Device, HostFacts
 
 CAP_SYS_RESOURCE = 24
 OOM_SCORE_ADJ_MIN = -1000
+OPEN_FILES_MAX = 1_048_576
+"""What Docker and containerd give, and no kernel refuses (fs.nr_open)."""
 
 
 def facts(cgroups: Cgroups) -> HostFacts:
     with open("/proc/self/oom_score_adj") as file:
         own_score = int(file.read())
-    may_lower = _mask("CapEff") >> CAP_SYS_RESOURCE & 1
-    return HostFacts(cgroups.is_v2, cgroups.counts_swap, OOM_SCORE_ADJ_MIN if may_lower else own_score)
+    may_exceed = bool(_mask("CapEff") >> CAP_SYS_RESOURCE & 1)
+    _, open_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return HostFacts(
+        cgroups.is_v2,
+        cgroups.counts_swap,
+        OOM_SCORE_ADJ_MIN if may_exceed else own_score,
+        OPEN_FILES_MAX if may_exceed else min(OPEN_FILES_MAX, open_files),
+    )
 
 
 def available_capabilities() -> frozenset[str]:

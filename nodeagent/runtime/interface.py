@@ -137,15 +137,18 @@ class Security:
     uid: int = 0
     gid: int = 0
     username: str = ""
-    """Set when the image names its user; resolved in the image's /etc/passwd."""
+    """`user` or `user:group`, by names or numbers, resolved in the image's /etc/passwd and /etc/group; empty: `uid` and
+    `gid` as they are."""
     supplemental_groups: tuple[int, ...] = ()
+    strict_groups: bool = False
+    """Only `supplemental_groups`; else also those that the image's /etc/group puts the user into."""
     privileged: bool = False
     read_only_rootfs: bool = False
     no_new_privileges: bool = False
     add_capabilities: tuple[str, ...] = ()
     drop_capabilities: tuple[str, ...] = ()
     seccomp: str = "RuntimeDefault"
-    """RuntimeDefault, Unconfined, or `Localhost:<path>`."""
+    """RuntimeDefault, Unconfined, or `Localhost:<path>`, relative to the node's folder of profiles."""
     unmasked_proc: bool = False
 
 
@@ -201,6 +204,8 @@ class ContainerStatus:
     oom_killed: bool = False
     """The kernel killed a process of it for memory (cgroup counters; exit code 137 alone says nothing)."""
     log_path: str = ""
+    resources: Resources = Resources()
+    """What its cgroup was last set to."""
 
 
 @dataclass(frozen=True, slots=True)

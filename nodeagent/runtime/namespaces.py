@@ -16,6 +16,8 @@ from nodeagent.runtime.interface import RuntimeFault, SandboxConfig
 from nodeagent.runtime.oci_spec import Namespaces
 
 _FLAGS = {"net": syscalls.CLONE_NEWNET, "ipc": syscalls.CLONE_NEWIPC, "uts": syscalls.CLONE_NEWUTS}
+_SYSCTL_TO_PATH = str.maketrans("./", "/.")
+"""A dot inside of one part of a sysctl's name (an interface's) is written as a slash (sysctl.d(5))."""
 _IPC_SYSCTLS = ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")
 """The sysctls that belong to an IPC namespace; `net.*` belong to the network namespace; all others are the host's."""
 
@@ -116,5 +118,5 @@ def _set_up(config: SandboxConfig, kinds: tuple[str, ...]) -> None:
     if "net" in kinds:
         syscalls.bring_up_loopback()
     for name, value in config.sysctls.items():
-        with open(f"/proc/sys/{name.replace('.', '/')}", "w") as file:
+        with open(f"/proc/sys/{name.translate(_SYSCTL_TO_PATH)}", "w") as file:
             file.write(value)

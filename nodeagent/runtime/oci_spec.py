@@ -24,9 +24,11 @@ from nodeagent.runtime.users import Identity
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MASKED_PATHS = (
-    "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-    "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/kpagecgroup",
+    "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+    "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
 )  # fmt: skip
+"""What Kubernetes asks runtimes to hide, and the state of the machine's memory pages."""
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 OOM_SCORE_ADJ_MAX = 1000
 PROPAGATION = {"None": "rprivate", "HostToContainer": "rslave", "Bidirectional": "rshared"}
@@ -53,6 +55,8 @@ class HostFacts:
     counts_swap: bool
     oom_score_adj_min: int
     """The agent's own: below it only CAP_SYS_RESOURCE may go."""
+    open_files_max: int
+    """RLIMIT_NOFILE of containers: as many as the agent may give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,7 @@ def process_spec(
         # Nothing is inheritable or ambient: a set-uid or capable file would hand it on (CVE-2022-24769).
         "capabilities": {kind: list(capabilities) for kind in ("bounding", "effective", "permitted")},
         "noNewPrivileges": security.no_new_privileges,
+        "rlimits": [{"type": "RLIMIT_NOFILE", "soft": host.open_files_max, "hard": host.open_files_max}],
     }
     if container.resources.oom_score_adj is not None:
         bounded = min(max(container.resources.oom_score_adj, host.oom_score_adj_min), OOM_SCORE_ADJ_MAX)

@@ -86,7 +86,7 @@ class CrunRuntime:
             cgroups,
             images,
             self._oci,
-            SeccompFilters(os.path.join(run_dir, "seccomp")),
+            SeccompFilters(os.path.join(run_dir, "seccomp"), os.path.join(state_dir, "seccomp")),
             conmon_binary,
             clock,
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nodeagent.runtime.interface import RuntimeFault, Security
-from nodeagent.runtime.syscalls import write_file
+from nodeagent.runtime.syscalls import open_in_root, write_file
 
 DEFAULT_PROFILE_PATH = "/usr/share/containers/seccomp.json"
 """From the distribution's golang-github-containers-common."""
@@ -100,12 +100,13 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class SeccompFilters:
-    """Profiles from disk and compiled filters below `folder`."""
+    """Compiled filters below `folder`; the node's own profiles (Localhost) below `profiles`."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, profiles: str) -> None:
+        self._folder, self._profiles = folder, profiles
         self._machine = os.uname().machine
-        os.makedirs(folder, exist_ok=True)
+        for path in (folder, profiles):
+            os.makedirs(path, exist_ok=True)
 
     def for_container(self, security: Security, capabilities: Sequence[str], *, compiled: bool) -> Filter:
         """`compiled`: whether the OCI runtime takes compiled filters; one that does not know the annotation would run
@@ -135,7 +136,9 @@ class SeccompFilters:
             raise RuntimeFault(f"unknown seccomp profile {name!r}")
         path = DEFAULT_PROFILE_PATH if name == RUNTIME_DEFAULT else name.removeprefix(LOCALHOST_PREFIX)
         try:
-            with open(path, "rb") as file:
+            # A user names the node's profiles: no path and no symlink leads out of their folder.
+            opened = path if name == RUNTIME_DEFAULT else open_in_root(self._profiles, path)
+            with open(opened, "rb") as file:
                 return file.read()
         except OSError as error:
             raise RuntimeFault(f"reading seccomp profile {path}: {error.strerror}") from None

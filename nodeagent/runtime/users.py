@@ -20,16 +20,17 @@ class Identity:
 
 
 def resolve(name: str, passwd: str, group: str) -> Identity:
-    """Raises RuntimeFault when the image has no such user or group."""
+    """With the user's groups, also when it names its first itself, as Kubernetes has it (supplementalGroupsPolicy
+    Merge). Raises RuntimeFault when the image has no such user or group."""
     user, _, group_name = name.partition(":")
     entry = next((e for e in _entries(passwd, 4) if user in (e[0], e[2])), None)
     if entry is None and not user.isdecimal():
         raise RuntimeFault(f"the image has no user {user!r} in /etc/passwd")
     uid = int(entry[2]) if entry else int(user)
+    groups = _memberships(entry[0], group) if entry else ()
     if group_name:
-        return Identity(uid, _group_id(group_name, group))
-    gid = int(entry[3]) if entry else 0
-    return Identity(uid, gid, _memberships(entry[0], group) if entry else ())
+        return Identity(uid, _group_id(group_name, group), groups)
+    return Identity(uid, int(entry[3]) if entry else 0, groups)
 
 
 def read(root: str, path: str) -> str:

@@ -179,14 +179,17 @@ async def test_unconfined_and_localhost_seccomp_profiles(node: Node) -> None:
     assert free == "Seccomp:\t0"
     rule = {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}
     text = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]})
-    profile = write(f"{node.lab.state_dir}/no-mkdir.json", text)
+    write(f"{node.lab.state_dir}/seccomp/no-mkdir.json", text)
     for _ in range(2):
         text = await node.output(
-            "mkdir /tmp/x 2>&1; touch /tmp/y && echo ok", security=Security(seccomp=f"Localhost:{profile}")
+            "mkdir /tmp/x 2>&1; touch /tmp/y && echo ok", security=Security(seccomp="Localhost:no-mkdir.json")
         )
         assert text.splitlines() == ["mkdir: can't create directory '/tmp/x': Operation not permitted", "ok"]
-    with pytest.raises(RuntimeFault, match="reading seccomp profile"):
-        await node.output("true", security=Security(seccomp="Localhost:/nonexistent.json"))
+    outside = write(f"{node.lab.state_dir}/outside.json", text)
+    os.symlink("../outside.json", f"{node.lab.state_dir}/seccomp/link.json")
+    for path in ("nonexistent.json", outside, "../outside.json", "link.json"):
+        with pytest.raises(RuntimeFault, match="reading seccomp profile"):
+            await node.output("true", security=Security(seccomp=f"Localhost:{path}"))
 
 
 async def test_the_root_can_be_read_only(node: Node) -> None:

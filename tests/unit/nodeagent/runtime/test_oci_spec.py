@@ -30,7 +30,7 @@ from nodeagent.runtime.users import Identity
 
 SANDBOX = SandboxConfig("uid", "default", "web", "web-0", "kubepods/poduid", "/logs")
 CONTAINER = ContainerConfig("uid", "main", 0, "sha256:x", command=("run",))
-HOST = HostFacts(cgroup_v2=False, counts_swap=True, oom_score_adj_min=-500)
+HOST = HostFacts(cgroup_v2=False, counts_swap=True, oom_score_adj_min=-500, open_files_max=20_000)
 UNCONFINED = Filter()
 PODS = Namespaces("/pins/net", "/pins/ipc", "/pins/uts")
 PLACEMENT = Placement("/bundle/rootfs", "node/kubepods/poduid/c", "/pod/shm", PODS)
@@ -146,3 +146,7 @@ def test_an_exec_runs_as_the_container_does() -> None:
     assert (process["args"], process["terminal"]) == (["ls", "-l"], True)
     assert "TERM=xterm" in process["env"]
     assert process["capabilities"] == spec()["process"]["capabilities"]
+
+
+def test_a_container_may_open_as_many_files_as_the_agent_may_give() -> None:
+    assert spec()["process"]["rlimits"] == [{"type": "RLIMIT_NOFILE", "soft": 20_000, "hard": 20_000}]

@@ -56,7 +56,7 @@ def test_new_namespaces_take_sys_admin() -> None:
 
 
 def test_a_filter_is_compiled_once_per_profile_and_capabilities(tmp_path: Path) -> None:
-    filters = SeccompFilters(str(tmp_path / "kept"))
+    filters = SeccompFilters(str(tmp_path / "kept"), str(tmp_path))
     first = filters.for_container(Security(), ["CAP_KILL"], compiled=True)
     assert first.profile is not None
     assert not first.bpf
@@ -68,7 +68,7 @@ def test_a_filter_is_compiled_once_per_profile_and_capabilities(tmp_path: Path) 
 
 
 def test_a_runtime_that_takes_no_compiled_filter_always_gets_the_profile(tmp_path: Path) -> None:
-    filters = SeccompFilters(str(tmp_path / "kept"))
+    filters = SeccompFilters(str(tmp_path / "kept"), str(tmp_path))
     for _ in range(2):
         used = filters.for_container(Security(), ["CAP_KILL"], compiled=False)
         assert used.profile is not None
@@ -76,7 +76,7 @@ def test_a_runtime_that_takes_no_compiled_filter_always_gets_the_profile(tmp_pat
 
 
 def test_unconfined_and_privileged_have_no_filter(tmp_path: Path) -> None:
-    filters = SeccompFilters(str(tmp_path))
+    filters = SeccompFilters(str(tmp_path), str(tmp_path / "profiles"))
     for security in (Security(seccomp="Unconfined"), Security(privileged=True)):
         unfiltered = filters.for_container(security, [], compiled=True)
         assert (unfiltered.bpf, unfiltered.profile) == ("", None)
@@ -85,11 +85,13 @@ def test_unconfined_and_privileged_have_no_filter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["no json", "[]", "{}", '{"defaultAction": "x", "syscalls": [1]}'])
 def test_a_profile_that_cannot_be_used_is_a_fault(tmp_path: Path, text: str) -> None:
     (tmp_path / "profile.json").write_text(text)
-    filters = SeccompFilters(str(tmp_path / "kept"))
+    filters = SeccompFilters(str(tmp_path / "kept"), str(tmp_path))
     with pytest.raises(RuntimeFault, match="cannot be used"):
-        filters.for_container(Security(seccomp=f"Localhost:{tmp_path}/profile.json"), [], compiled=True)
+        filters.for_container(Security(seccomp="Localhost:profile.json"), [], compiled=True)
 
 
 def test_an_unknown_profile_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(RuntimeFault, match="unknown seccomp profile"):
-        SeccompFilters(str(tmp_path)).for_container(Security(seccomp="Strict"), [], compiled=True)
+        SeccompFilters(str(tmp_path), str(tmp_path / "profiles")).for_container(
+            Security(seccomp="Strict"), [], compiled=True
+        )

@@ -17,10 +17,10 @@ GROUP = "root:x:0:\nweb:x:1001:\nlogs:x:1002:web,root\nempty:x:1003:\n"
         ("web", Identity(1000, 1001, (1002,))),
         ("1000", Identity(1000, 1001, (1002,))),
         ("4242", Identity(4242, 0)),
-        ("web:logs", Identity(1000, 1002)),
-        ("web:7", Identity(1000, 7)),
+        ("web:logs", Identity(1000, 1002, (1002,))),
+        ("web:7", Identity(1000, 7, (1002,))),
         ("4242:web", Identity(4242, 1001)),
-        ("1000:1000", Identity(1000, 1000)),
+        ("1000:1000", Identity(1000, 1000, (1002,))),
     ],
 )
 def test_a_name_is_resolved(name: str, identity: Identity) -> None:
