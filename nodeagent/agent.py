@@ -19,13 +19,14 @@ from nodeagent.container_state import STOP_WINDOW_MIN_S
 from nodeagent.desired_state import Change, DesiredState
 from nodeagent.link import Dial, Link, ServerLink
 from nodeagent.outbox import Outbox
-from nodeagent.pod_events import InputsChanged, PodDesired, PodRemoved
-from nodeagent.pod_instructions import EmitEvent
+from nodeagent.pod_events import EndPod, InputsChanged, PodDesired, PodRemoved
 from nodeagent.pod_inputs import INPUT_KINDS, changed_input, changed_volume
+from nodeagent.pod_instructions import EmitEvent
 from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts
+from nodeagent.pod_status import is_terminal
 from nodeagent.pod_worker import PodWorker
-from nodeagent.runtime.interface import ContainerExited, ContainerStatus, NoSuchContainer, SandboxStatus
+from nodeagent.runtime.interface import ContainerExited, ContainerState, ContainerStatus, NoSuchContainer, SandboxStatus
 from nodeagent.shutdown import (
     REASON,
     REFUSED,
@@ -73,7 +74,8 @@ class NodeNetwork(Protocol):
 
 
 class Agent:
-    """Implements link.Node and streams.Containers. `describe(not_ready)` makes the Node object of this moment."""
+    """Implements link.Node, streams.Containers and pressure_relief.NodePods. `describe(not_ready)` makes the Node object
+    of this moment; `refuse` says why a pod that comes now is not started, if it is not."""
 
     def __init__(
         self,
@@ -89,11 +91,12 @@ class Agent:
         describe: Callable[[str], Node],
         ids: Ids,
         static_pods: StaticPods,
+        refuse: Callable[[Pod], EndPod | None],
     ) -> None:
         self._node_name, self._boot_id, self._version = node_name, boot_id, version
         self._desired, self._outbox, self._parts, self._network = desired, outbox, parts, network
         self._describe = describe
-        self._static = static_pods
+        self._static, self._refuse = static_pods, refuse
         self._link = Link(dial, self, desired, outbox, ids)
         self._streams = Streams(parts.runtime, self, self._metrics_text)
         self._stream_slots = STREAMS_MAX
@@ -130,7 +133,7 @@ class Agent:
         """The machine goes down: pods end, critical ones last. Returns when the control plane was likely told."""
         self._shutting_down = True
         self._not_ready = SHUTTING_DOWN
-        self._tell_node()
+        self.tell_node()
         for group in shutdown_groups([worker.machine.pod for worker in self._workers.values()], period):
             await self._end_group(group)
         await asyncio.sleep(LAST_WORDS_S)
@@ -147,6 +150,32 @@ class Agent:
         except TimeoutError:
             left = [worker.uid for worker in workers if not worker.over.is_set()]
             log.warning("shutdown_group_late", uids=left, next="the next group ends")
+
+    # What a node under pressure asks.
+
+    def active_pods(self) -> Sequence[tuple[Pod, bool]]:
+        """Pods of which something runs or will, each with whether it is static."""
+        pods = [worker.machine.pod for worker in self._workers.values() if not worker.over.is_set()]
+        return [(pod, self._static.pod(pod.metadata.uid) is not None) for pod in pods]
+
+    async def end_pod(self, uid: str, order: EndPod, wait_s: float) -> None:
+        """Returns when nothing of it runs, or after `wait_s`."""
+        worker = self._workers.get(uid)
+        if worker is None:
+            return
+        worker.post(order)
+        try:
+            async with asyncio.timeout(wait_s):
+                await worker.over.wait()
+        except TimeoutError:
+            log.warning("pod_ends_late", uid=uid, waited_s=wait_s)
+
+    async def remove_dead_containers(self) -> None:
+        """Of pods that are over; their logs stay. Raises RuntimeFault."""
+        over = {uid for uid, worker in self._workers.items() if worker.over.is_set()}
+        for container in await self._parts.runtime.list_containers():
+            if container.pod_uid in over and container.state is ContainerState.EXITED:
+                await self._parts.runtime.remove_container(container.id)
 
     # What runs here.
 
@@ -179,11 +208,17 @@ class Agent:
                 await asyncio.sleep(delay_s)
 
     def _start(
-        self, pod: Pod, sandbox: SandboxStatus | None = None, containers: tuple[ContainerStatus, ...] = ()
+        self,
+        pod: Pod,
+        sandbox: SandboxStatus | None = None,
+        containers: tuple[ContainerStatus, ...] = (),
+        refused: EndPod | None = None,
     ) -> None:
         worker = self._worker(pod)
         if self._shutting_down:
             worker.post(REFUSED)
+        elif refused is not None:
+            worker.post(refused)
         worker.adopt(sandbox, containers)
         self._group.create_task(self._run_worker(worker), name=f"pod-{worker.uid}")
 
@@ -268,7 +303,7 @@ class Agent:
         elif worker is not None:
             worker.post(PodDesired(new))
         else:
-            self._start(new)
+            self._start(new, refused=None if is_terminal(new.status.phase) else self._refuse(new))
 
     async def _watch_static_pods(self) -> None:
         with self._static.changes() as changes:
@@ -308,7 +343,7 @@ class Agent:
 
     def synced(self) -> None:
         self._not_ready = SHUTTING_DOWN if self._shutting_down else ""
-        self._tell_node()
+        self.tell_node()
         if self._orphans is None or self._orphans.done():
             self._orphans = self._group.create_task(self._remove_orphans(), name="orphans")
 
@@ -357,9 +392,9 @@ class Agent:
     async def _watch_node(self) -> None:
         while True:
             await asyncio.sleep(NODE_STATUS_INTERVAL_S)
-            self._tell_node()
+            self.tell_node()
 
-    def _tell_node(self) -> None:
+    def tell_node(self) -> None:
         node = NODES.codec.encode(self._describe(self._not_ready))
         if node != self._told_node:
             self._told_node = node

@@ -44,6 +44,21 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     period = "seconds that pods get to end when SIGPWR says that the machine goes down; 0: they are left alone"
     add("--shutdown-grace-period", type=float, default=0.0, metavar="S", help=period)
     add("--shutdown-grace-period-critical", type=float, default=0.0, metavar="S", help="the part for critical pods")
+    add("--eviction-hard", metavar="SIGNAL<AMOUNT,...", help="what a node must have left, else a pod is ended at once")
+    add("--eviction-soft", default="", metavar="SIGNAL<AMOUNT,...", help="the same, after a grace period")
+    add("--eviction-soft-grace-period", default="", metavar="SIGNAL=DURATION,...")
+    add("--eviction-minimum-reclaim", default="", metavar="SIGNAL=AMOUNT,...", help="to be won beyond a threshold")
+    add("--eviction-max-pod-grace-period", type=float, default=0.0, metavar="S", help="for soft thresholds")
+    add("--eviction-pressure-transition-period", default="5m", help="how long a condition outlasts its cause")
+    add(
+        "--image-gc-high-threshold",
+        type=int,
+        default=85,
+        metavar="PERCENT",
+        help="disk use at which images go; 100: never",
+    )
+    add("--image-gc-low-threshold", type=int, default=80, metavar="PERCENT", help="disk use at which the rest may stay")
+    add("--minimum-image-ttl-duration", default="2m", help="images younger than this stay")
     add("--log-format", choices=("text", "json"), default="text")
     add("--debug", action="store_true")
     add("--inherited", type=Inherited.parse, help=argparse.SUPPRESS)

@@ -24,6 +24,7 @@ from nodeagent.desired_state import DesiredState
 from nodeagent.grpc_link import GrpcDialer, JoinRefused, NodeCertificate
 from nodeagent.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE, ensure_certificate, keep_renewed
 from nodeagent.images.manifest import this_platform
+from nodeagent.images.garbage import InvalidPolicy
 from nodeagent.images.registry import RegistryAccess
 from nodeagent.images.service import NodeImages
 from nodeagent.images.store import ImageStore
@@ -38,12 +39,14 @@ from nodeagent.node_status import (
     capacity,
     memory_available_bytes,
     node_object,
-    read_available,
     read_machine,
 )
 from nodeagent.outbox import Outbox
 from nodeagent.pod_parts import PodParts
 from nodeagent.probes.prober import Prober
+from nodeagent.pressure import InvalidThresholds, Level
+from nodeagent.pressure_parts import IMAGES_FOLDER, eviction_policy, image_garbage, image_policy, pressure_relief
+from nodeagent.pressure_relief import NodeConditions
 from nodeagent.runtime.cgroups import Cgroups, Layout
 from nodeagent.runtime.interface import Resources
 from nodeagent.runtime.mount_namespace import SharedMountNamespace, prepare_mount_namespace
@@ -83,7 +86,14 @@ class MachineGoesDown(OrchError):
     """The pods have ended, and so must the agent."""
 
 
-FAULTS_THAT_STAY = (AlreadyRunning, JoinRefused, SharedMountNamespace, PermissionError)
+FAULTS_THAT_STAY = (
+    InvalidThresholds,
+    InvalidPolicy,
+    AlreadyRunning,
+    JoinRefused,
+    SharedMountNamespace,
+    PermissionError,
+)
 """Starting the agent again would end in the same."""
 
 
@@ -141,7 +151,9 @@ async def _run_until_told(node: "_NodeParts") -> None:
 class _NodeParts:
     def __init__(self, options: argparse.Namespace, layout: Layout) -> None:
         self._options, self._clock, self._ids = options, SystemClock(), SystemIds()
-        self._cgroups = Cgroups(layout)
+        self._layout, self._cgroups = layout, Cgroups(layout)
+        self._eviction_policy, self._image_policy = eviction_policy(options), image_policy(options)
+        self._conditions = NodeConditions()
         share = NodeShare(options.cpus, options.memory)
         self._machine = read_machine(share, options.state_dir)
         amounts = capacity(self._machine)
@@ -177,6 +189,7 @@ class _NodeParts:
             usage = UsageReporter(runtime, self._clock, agent.pod_name, self._outbox.usage)
             group.create_task(forever("usage", usage.run))
             group.create_task(forever("network", network.run))
+            self._keep_from_running_short(group, runtime, images, agent, volumes)
             group.create_task(forever("agent", agent.run))
 
     async def _power_fails(self, agent: Agent) -> None:
@@ -214,8 +227,8 @@ class _NodeParts:
             cert_file=str(pki / CERTIFICATE_FILE),
             key_file=str(pki / KEY_FILE),
         )
-        store = ImageStore(str(options.state_dir / "images"))
-        return NodeImages(store, this_platform(), mirror=mirror if options.registry else None)
+        self._store = ImageStore(str(options.state_dir / IMAGES_FOLDER))
+        return NodeImages(self._store, this_platform(), mirror=mirror if options.registry else None)
 
     def _network(self, resolv_conf: ResolvConf) -> NodeNetwork:
         options = self._options
@@ -291,18 +304,40 @@ class _NodeParts:
             static_pods=StaticPods(options.static_pods, options.node_name),
         )
 
+            refuse=self._conditions.refusal,
     def _describe(self, not_ready: str) -> Node:
         options = self._options
         return node_object(
             options.node_name,
             str(options.node_ip),
             self._machine,
-            read_available(options.state_dir, self._memory_available_bytes()),
             not_ready=not_ready,
             runtime=RUNTIME_VERSION,
         )
 
+            pressures=self._conditions.current,
+            images=self._store.images(),
+        )
+
+    def _keep_from_running_short(
+        self, group: asyncio.TaskGroup, runtime: CrunRuntime, images: NodeImages, agent: Agent, volumes: Volumes
+    ) -> None:
+        garbage = image_garbage(self._image_policy, self._options.state_dir, images, runtime, self._outbox, self._clock)
+        relief = pressure_relief(
+            self._eviction_policy,
+            self._options,
+            self._layout,
+            lambda: Level(self._memory_available_bytes(), self._machine.memory_bytes),
+            conditions=self._conditions,
+            runtime=runtime,
+            pods=agent,
+            images=garbage,
+            empty_dirs=volumes.empty_dir_usage,
+            outbox=self._outbox,
+            clock=self._clock,
     def _memory_available_bytes(self) -> int:
+        group.create_task(forever("image-garbage", garbage.run))
+        group.create_task(forever("node-pressure", relief.run))
         """Of the node's share, by its cgroup; of the machine, when the node has all of it."""
         if not self._options.memory:
             return memory_available_bytes()

@@ -5,12 +5,15 @@ Capacity is the node's share of the machine: /proc limited by `--cpus` and `--me
 
 import os
 import platform
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodeagent.pressure import DISK_PRESSURE, MEMORY_PRESSURE, PID_PRESSURE
+from nodeagent.runtime.interface import Image
 from orch.api import quantity
 from orch.api.meta import ObjectMeta
-from orch.api.node import Node, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo
+from orch.api.node import ContainerImage, Node, NodeAddress, NodeCondition, NodeStatus, NodeSystemInfo
 
 PODS_MAX = 110
 """As kubelet's default --max-pods."""
@@ -18,11 +21,8 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """`uname -m` -> the name that Kubernetes and OCI use."""
 KUBELET_VERSION = "v1.34.0+orch"
 """The version of Kubernetes whose kubelet this agent behaves like; clients compare it with the server's."""
-MEMORY_AVAILABLE_MIN_BYTES = 100 * 1024 * 1024
-DISK_AVAILABLE_MIN = 0.05
-INODES_AVAILABLE_MIN = 0.05
-PIDS_AVAILABLE_MIN = 0.05
-"""Less than these is pressure. Memory as kubelet's default; the others are shares of the whole."""
+IMAGES_MAX = 50
+"""So many of the largest are told, as kubelet's default --node-status-max-images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,31 +64,18 @@ def read_machine(share: NodeShare, state_dir: Path) -> Machine:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Available:
-    """What is left now: memory in bytes, the others as shares of the whole."""
-
-    memory_bytes: int
-    disk: float
-    inodes: float
-    pids: float
-
-
-def read_available(state_dir: Path, memory_bytes: int) -> Available:
-    disk = os.statvfs(state_dir)
-    tasks = int(_text("/proc/loadavg").split()[3].partition("/")[2])
-    return Available(
-        memory_bytes=memory_bytes,
-        disk=disk.f_bavail / max(disk.f_blocks, 1),
-        inodes=disk.f_favail / disk.f_files if disk.f_files else 1.0,
-        pids=1 - tasks / int(_text("/proc/sys/kernel/pid_max")),
-    )
-
-
 def node_object(
-    name: str, address: str, machine: Machine, available: Available, *, not_ready: str, runtime: str
+    name: str,
+    address: str,
+    machine: Machine,
+    *,
+    not_ready: str,
+    runtime: str,
+    pressures: Collection[str] = (),
+    images: Iterable[Image] = (),
 ) -> Node:
-    """`not_ready`: why the node takes no pods yet; empty: it does. `runtime`: name and version, as `crun://1.8.1`."""
+    """`not_ready`: why the node takes no pods yet; empty: it does. `runtime`: name and version, as `crun://1.8.1`.
+    `pressures`: the conditions of pressure that are True."""
     amounts = capacity(machine)
     labels = {
         "kubernetes.io/hostname": name,
@@ -102,7 +89,8 @@ def node_object(
             addresses=addresses,
             capacity=dict(amounts),
             allocatable=dict(amounts),
-            conditions=_conditions(not_ready, available),
+            conditions=_conditions(not_ready, pressures),
+            images=container_images(images),
             node_info=_system_info(machine, runtime),
         ),
     )
@@ -121,11 +109,22 @@ def memory_available_bytes() -> int:
     return _meminfo()["MemAvailable"]
 
 
-def _conditions(not_ready: str, available: Available) -> tuple[NodeCondition, ...]:
+def container_images(images: Iterable[Image]) -> tuple[ContainerImage, ...] | None:
+    """The largest first; of the names, those with a digest first."""
+    largest = sorted(images, key=lambda image: (-image.size_bytes, image.id))[:IMAGES_MAX]
+    return (
+        tuple(ContainerImage(names=_digests_first(image.names), size_bytes=image.size_bytes) for image in largest)
+        or None
+    )
+
+
+def _digests_first(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names, key=lambda name: "@" not in name))
+
+
+def _conditions(not_ready: str, pressures: Collection[str]) -> tuple[NodeCondition, ...]:
     """In the words that kubelet uses, which tools look for."""
-    low_memory = available.memory_bytes < MEMORY_AVAILABLE_MIN_BYTES
-    low_disk = available.disk < DISK_AVAILABLE_MIN or available.inodes < INODES_AVAILABLE_MIN
-    low_pids = available.pids < PIDS_AVAILABLE_MIN
+    low_memory, low_disk, low_pids = (kind in pressures for kind in (MEMORY_PRESSURE, DISK_PRESSURE, PID_PRESSURE))
     enough = ("has insufficient", "has sufficient")
     ready = NodeCondition(
         type="Ready",
@@ -134,9 +133,9 @@ def _conditions(not_ready: str, available: Available) -> tuple[NodeCondition, ..
         message=not_ready or "kubelet is posting ready status",
     )
     return (
-        _pressure("MemoryPressure", low_memory, ("InsufficientMemory", "SufficientMemory"), enough, "memory available"),
-        _pressure("DiskPressure", low_disk, ("DiskPressure", "NoDiskPressure"), ("has", "has no"), "disk pressure"),
-        _pressure("PIDPressure", low_pids, ("InsufficientPID", "SufficientPID"), enough, "PID available"),
+        _pressure(MEMORY_PRESSURE, low_memory, ("InsufficientMemory", "SufficientMemory"), enough, "memory available"),
+        _pressure(DISK_PRESSURE, low_disk, ("DiskPressure", "NoDiskPressure"), ("has", "has no"), "disk pressure"),
+        _pressure(PID_PRESSURE, low_pids, ("InsufficientPID", "SufficientPID"), enough, "PID available"),
         ready,
     )
 

@@ -168,7 +168,7 @@ class PodMachine:
 
     def _end_pod(self, event: EndPod, now: datetime) -> Iterator[Instruction]:
         if self.goal is Goal.RUN:
-            self.failure = Failure(event.reason, event.message, TERMINATED_BY_NODE)
+            self.failure = Failure(event.reason, event.message, TERMINATED_BY_NODE if event.disrupts else "")
             self.goal = Goal.STOP
             yield EmitEvent(WARNING, event.reason, event.message)
         grace = Grace.of(min(event.grace_s, _grace_s(self.pod)), now)
@@ -276,11 +276,11 @@ class PodMachine:
         if self.goal is Goal.RUN and self._completed():
             self.goal = Goal.STOP
         if self.goal is Goal.RUN:
-            yield from self._advance_start()
+            yield from self._advance_start(now)
         else:
             yield from self._advance_stop(now)
 
-    def _advance_start(self) -> Iterator[Instruction]:
+    def _advance_start(self, now: datetime) -> Iterator[Instruction]:
         if self.sandbox is Step.STOPPED and not self._busy():
             self.sandbox = Step.REMOVING
             yield RemoveSandbox()

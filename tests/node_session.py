@@ -23,7 +23,7 @@ from nodeagent.desired_state import DesiredState
 from nodeagent.fake_parts import FakeNetwork, FakeProbes, FakeVolumes
 from nodeagent.grpc_link import GrpcDialer
 from nodeagent.identity import ensure_certificate
-from nodeagent.node_status import Available, Machine, node_object
+from nodeagent.node_status import Machine, node_object
 from nodeagent.outbox import Outbox
 from nodeagent.pod_parts import PodParts
 from nodeagent.runtime.fake import FakeImages, FakeRuntime, Program
@@ -50,7 +50,6 @@ MACHINE = Machine(
     cpus=2.0, memory_bytes=4 << 30, disk_bytes=50 << 30, boot_id="boot-1", machine_id="m", system_uuid="s",
     kernel="6.1", os_image="Debian", architecture="amd64",
 )  # fmt: skip
-PLENTY = Available(memory_bytes=2 << 30, disk=0.5, inodes=0.5, pids=0.9)
 ADMIN = User("orch-admin", ("system:masters",))
 NODEPLANE = User("system:orch-nodeplane")
 
@@ -164,6 +163,7 @@ class FakeNode:
             static_pods=StaticPods(self.static_folder, self.name),
         )
         await agent.run()
+            refuse=lambda pod: None,
 
     async def join(self, plane: ControlPlane) -> GrpcDialer:
         """A dialer with the certificate that joining gave."""
@@ -172,7 +172,7 @@ class FakeNode:
         return GrpcDialer(plane.session_target, certificate)
 
     def _describe(self, not_ready: str) -> Node:
-        return node_object(self.name, "192.168.0.1", MACHINE, PLENTY, not_ready=not_ready, runtime="fake://1")
+        return node_object(self.name, "192.168.0.1", MACHINE, not_ready=not_ready, runtime="fake://1")
 
     def agent_of(self, plane: ControlPlane) -> Coroutine[Any, Any, None]:
         return self.run_agent(plane.session_target, plane.join_target, plane.ca.cert_pem)

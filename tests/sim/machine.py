@@ -7,7 +7,7 @@ from nodeagent.agent import Agent
 from nodeagent.container_config import NodeFacts
 from nodeagent.desired_state import DesiredState
 from nodeagent.fake_parts import FakeNetwork, FakeProbes, FakeVolumes
-from nodeagent.node_status import Available, Machine, node_object
+from nodeagent.node_status import Machine, node_object
 from nodeagent.outbox import Outbox
 from nodeagent.pod_parts import PodParts
 from nodeagent.runtime.fake import FakeImages, FakeRuntime, Program
@@ -19,7 +19,6 @@ from orch.kit.ids import Ids
 from tests.sim.network import Network
 
 CPUS, MEMORY_BYTES = 4.0, 8 << 30
-PLENTY = Available(memory_bytes=4 << 30, disk=0.5, inodes=0.5, pids=0.9)
 SANDBOX_S, CREATE_S, START_S, PULL_S, STOP_S = 0.005, 0.01, 0.005, 0.1, 0.2
 
 
@@ -98,9 +97,10 @@ class SimMachine:
             static_pods=StaticPods(None, self.name),
         )
 
+            refuse=lambda pod: None,
     def _describe(self, not_ready: str) -> Node:
         machine = Machine(
             cpus=CPUS, memory_bytes=MEMORY_BYTES, disk_bytes=50 << 30, boot_id=f"{self.name}-boot-{self._boots}",
             machine_id=self.name, system_uuid=self.name, kernel="6.1", os_image="sim", architecture="amd64",
         )  # fmt: skip
-        return node_object(self.name, self._address, machine, PLENTY, not_ready=not_ready, runtime="fake://1")
+        return node_object(self.name, self._address, machine, not_ready=not_ready, runtime="fake://1")

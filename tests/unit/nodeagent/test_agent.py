@@ -13,6 +13,7 @@ from nodeagent.desired_state import DesiredState, Item, Position
 from nodeagent.fake_parts import FakeNetwork
 from nodeagent.link import LinkLost
 from nodeagent.outbox import Outbox
+from nodeagent.pod_events import EndPod
 from nodeagent.pod_instructions import Instruction
 from nodeagent.pod_machine import PodMachine
 from nodeagent.static_pods import StaticPods
@@ -39,6 +40,7 @@ class Alone:
         self.desired.begin(Position(1, 5, "c"))
         self.desired.stage([Item("Pod", pod.metadata.uid, 5, PODS.codec.encode(pod)) for pod in pods])
         self.desired.end(len(pods))
+        self.refused: EndPod | None = None
         self.described: list[str] = []
         """Why the node was not ready, each time that somebody asked."""
         self.agent = Agent(
@@ -53,6 +55,7 @@ class Alone:
             describe=self._describe,
             ids=SeededIds(1),
             static_pods=StaticPods(static_folder, "node-1"),
+            refuse=lambda pod: self.refused,
         )
 
     def _describe(self, not_ready: str) -> Node:

@@ -1,17 +1,17 @@
 """The Node object that an agent reports."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nodeagent.node_status import Available, NodeShare, capacity, node_object, read_available, read_machine
+from nodeagent.node_status import NodeShare, capacity, container_images, node_object, read_machine
+from nodeagent.runtime.interface import Image, ImageConfig
 from orch.api.node import Node
-from tests.node_session import MACHINE, PLENTY
+from tests.node_session import MACHINE
 
 
-def describe(available: Available = PLENTY, not_ready: str = "") -> Node:
-    return node_object("n1", "10.0.0.1", MACHINE, available, not_ready=not_ready, runtime="crun://1")
+def describe(*pressures: str, not_ready: str = "") -> Node:
+    return node_object("n1", "10.0.0.1", MACHINE, not_ready=not_ready, runtime="crun://1", pressures=pressures)
 
 
 def conditions(node: Node) -> dict[str, tuple[str, str | None]]:
@@ -31,16 +31,25 @@ def test_a_healthy_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("available", "type_", "reason"),
+    ("type_", "reason"),
     [
-        (replace(PLENTY, memory_bytes=50 << 20), "MemoryPressure", "KubeletHasInsufficientMemory"),
-        (replace(PLENTY, disk=0.01), "DiskPressure", "KubeletHasDiskPressure"),
-        (replace(PLENTY, inodes=0.01), "DiskPressure", "KubeletHasDiskPressure"),
-        (replace(PLENTY, pids=0.01), "PIDPressure", "KubeletHasInsufficientPID"),
+        ("MemoryPressure", "KubeletHasInsufficientMemory"),
+        ("DiskPressure", "KubeletHasDiskPressure"),
+        ("PIDPressure", "KubeletHasInsufficientPID"),
     ],
 )
-def test_pressure(available: Available, type_: str, reason: str) -> None:
-    assert conditions(describe(available))[type_] == ("True", reason)
+def test_pressure(type_: str, reason: str) -> None:
+    assert conditions(describe(type_))[type_] == ("True", reason)
+
+
+def test_the_largest_images_are_told_by_digest_first() -> None:
+    images = [
+        Image(f"sha256:{n}", (f"docker.io/library/x:{n}", f"docker.io/library/x@sha256:{n}"), "", n, ImageConfig(), ())
+        for n in range(60)
+    ]
+    told = container_images(images) or ()
+    assert len(told) == 50
+    assert (told[0].names, told[0].size_bytes) == (("docker.io/library/x@sha256:59", "docker.io/library/x:59"), 59)
 
 
 def test_a_node_that_takes_no_pods_yet_says_why() -> None:
@@ -57,9 +66,3 @@ def test_capacity_is_the_nodes_share_of_the_machine(tmp_path: Path) -> None:
 def test_a_share_beyond_the_machine_is_the_machine(tmp_path: Path) -> None:
     whole = read_machine(NodeShare(), tmp_path)
     assert read_machine(NodeShare(cpus=1e6, memory_bytes=1 << 60), tmp_path) == whole
-
-
-def test_what_is_left_is_read_from_this_machine(tmp_path: Path) -> None:
-    left = read_available(tmp_path, memory_bytes=1)
-    assert 0 <= left.disk <= 1
-    assert 0 <= left.pids <= 1
