@@ -23,8 +23,8 @@ from nodeagent.container_config import NodeFacts
 from nodeagent.desired_state import DesiredState
 from nodeagent.grpc_link import GrpcDialer, JoinRefused, NodeCertificate
 from nodeagent.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE, ensure_certificate, keep_renewed
-from nodeagent.images.manifest import this_platform
 from nodeagent.images.garbage import InvalidPolicy
+from nodeagent.images.manifest import this_platform
 from nodeagent.images.registry import RegistryAccess
 from nodeagent.images.service import NodeImages
 from nodeagent.images.store import ImageStore
@@ -43,10 +43,10 @@ from nodeagent.node_status import (
 )
 from nodeagent.outbox import Outbox
 from nodeagent.pod_parts import PodParts
-from nodeagent.probes.prober import Prober
 from nodeagent.pressure import InvalidThresholds, Level
 from nodeagent.pressure_parts import IMAGES_FOLDER, eviction_policy, image_garbage, image_policy, pressure_relief
 from nodeagent.pressure_relief import NodeConditions
+from nodeagent.probes.prober import Prober
 from nodeagent.runtime.cgroups import Cgroups, Layout
 from nodeagent.runtime.interface import Resources
 from nodeagent.runtime.mount_namespace import SharedMountNamespace, prepare_mount_namespace
@@ -188,8 +188,8 @@ class _NodeParts:
             group.create_task(forever("log-rotation", LogRotation(runtime, self._clock).run))
             usage = UsageReporter(runtime, self._clock, agent.pod_name, self._outbox.usage)
             group.create_task(forever("usage", usage.run))
-            group.create_task(forever("network", network.run))
             self._keep_from_running_short(group, runtime, images, agent, volumes)
+            group.create_task(forever("network", network.run))
             group.create_task(forever("agent", agent.run))
 
     async def _power_fails(self, agent: Agent) -> None:
@@ -302,9 +302,9 @@ class _NodeParts:
             describe=self._describe,
             ids=self._ids,
             static_pods=StaticPods(options.static_pods, options.node_name),
+            refuse=self._conditions.refusal,
         )
 
-            refuse=self._conditions.refusal,
     def _describe(self, not_ready: str) -> Node:
         options = self._options
         return node_object(
@@ -313,8 +313,6 @@ class _NodeParts:
             self._machine,
             not_ready=not_ready,
             runtime=RUNTIME_VERSION,
-        )
-
             pressures=self._conditions.current,
             images=self._store.images(),
         )
@@ -335,9 +333,11 @@ class _NodeParts:
             empty_dirs=volumes.empty_dir_usage,
             outbox=self._outbox,
             clock=self._clock,
-    def _memory_available_bytes(self) -> int:
+        )
         group.create_task(forever("image-garbage", garbage.run))
         group.create_task(forever("node-pressure", relief.run))
+
+    def _memory_available_bytes(self) -> int:
         """Of the node's share, by its cgroup; of the machine, when the node has all of it."""
         if not self._options.memory:
             return memory_available_bytes()

@@ -48,11 +48,11 @@ class EndPod:
     reason: str
     message: str
     grace_s: float
+    disrupts: bool = True
+    """It is the node's doing, not the pod's own: the pod gets the condition DisruptionTarget."""
 
 
 @dataclass(frozen=True, slots=True)
-    disrupts: bool = True
-    """It is the node's doing, not the pod's own: the pod gets the condition DisruptionTarget."""
 class InputsChanged:
     """A ConfigMap or Secret that the pod names came, changed or went."""
 

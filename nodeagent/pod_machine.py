@@ -310,8 +310,12 @@ class PodMachine:
     def _advance_stop(self, now: datetime) -> Iterator[Instruction]:
         self._grace = self._grace or Grace.of(_grace_s(self.pod), now)
         ending = self._whose_end_it_is()
-        for container in ending:
-            yield from container.stop(self._grace, now)
+        while any(c.stage is not Stage.FINISHED for c in ending):
+            for container in ending:
+                yield from container.stop(self._grace, now)
+            if any(c.stage is not Stage.FINISHED for c in ending):
+                break
+            ending = self._whose_end_it_is()  # those did not run, and hold nobody up
         for container in self.containers:
             if container not in ending:
                 yield from container.stop(self._grace, now, held=True)

@@ -161,9 +161,9 @@ class FakeNode:
             describe=self._describe,
             ids=ids,
             static_pods=StaticPods(self.static_folder, self.name),
+            refuse=lambda pod: None,
         )
         await agent.run()
-            refuse=lambda pod: None,
 
     async def join(self, plane: ControlPlane) -> GrpcDialer:
         """A dialer with the certificate that joining gave."""

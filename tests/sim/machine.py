@@ -95,9 +95,9 @@ class SimMachine:
             describe=self._describe,
             ids=self._ids,
             static_pods=StaticPods(None, self.name),
+            refuse=lambda pod: None,
         )
 
-            refuse=lambda pod: None,
     def _describe(self, not_ready: str) -> Node:
         machine = Machine(
             cpus=CPUS, memory_bytes=MEMORY_BYTES, disk_bytes=50 << 30, boot_id=f"{self.name}-boot-{self._boots}",
