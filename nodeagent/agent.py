@@ -220,13 +220,16 @@ class Agent:
         elif refused is not None:
             worker.post(refused)
         worker.adopt(sandbox, containers)
+        if worker.machine.pod is not pod:
+            worker.post(PodDesired(pod))  # it is wanted with another size than it holds
         self._group.create_task(self._run_worker(worker), name=f"pod-{worker.uid}")
 
     def _worker(self, pod: Pod) -> PodWorker:
+        held = self._parts.allocations.admitted(pod)
         stored = self._desired.status(pod.metadata.uid) or pod.status
         if stored.reason == REASON and self._static.pod(pod.metadata.uid) is not None:
             stored = pod.status  # the node went down and is back: what belongs to it runs again
-        worker = PodWorker(PodMachine(pod, stored, self._parts.node.address), self._parts)
+        worker = PodWorker(PodMachine(held, stored, self._parts.node.address), self._parts)
         self._workers[worker.uid] = worker
         return worker
 
@@ -264,6 +267,8 @@ class Agent:
         worker.adopt(sandboxes[0] if sandboxes else None, containers)
         if wanted is None:
             worker.post(PodRemoved())
+        elif worker.machine.pod is not wanted:
+            worker.post(PodDesired(wanted))
         await worker.run()
 
     async def _watch_exits(self) -> None:
@@ -342,6 +347,7 @@ class Agent:
                 worker.post(InputsChanged())
 
     def synced(self) -> None:
+        self._parts.allocations.forget_others()
         self._not_ready = SHUTTING_DOWN if self._shutting_down else ""
         self.tell_node()
         if self._orphans is None or self._orphans.done():

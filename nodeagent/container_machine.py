@@ -53,6 +53,7 @@ from nodeagent.restart_backoff import RestartBackoff
 from nodeagent.runtime.interface import ContainerState, ContainerStatus
 from orch.api.pod.container import Container
 from orch.api.pod.status import ContainerStatus as StoredStatus
+from orch.api.shared import ResourceRequirements
 from orch.kit.backoff import Backoff
 
 RETRY_DELAY_MIN_S = 1.0
@@ -68,6 +69,8 @@ class ContainerMachine(EndingContainer):
         self.role = role
         self._restart_policy = restart_policy_of(role, restart_policy)
         self.image_id = self.image_reference = self.image_name = ""
+        self.size: ResourceRequirements | None = None
+        """The requests and limits that its cgroup amounts to; None: it has none yet."""
         self.started_at: datetime | None = None
         self.ready = False
         self.was_started = False
@@ -124,9 +127,12 @@ class ContainerMachine(EndingContainer):
         if self.stage in (Stage.PULLING, Stage.BACKOFF):
             self.stage = Stage.WAITING
         elif self.stage in (Stage.RUNNING, Stage.POST_START):
-            self._replace = True
-            message = f"Container {self.name} definition changed, will be restarted"
-            yield from self._kill(message, Grace.of(self._usual_grace_s, now), now)
+            yield from self.restart(f"Container {self.name} definition changed, will be restarted", now)
+
+    def restart(self, why: str, now: datetime) -> Iterator[Instruction]:
+        """One that runs, whatever the policy says, and without back-off."""
+        self._replace = True
+        yield from self._kill(why, Grace.of(self._usual_grace_s, now), now)
 
     def adopt(
         self,
@@ -214,7 +220,7 @@ class ContainerMachine(EndingContainer):
         yield self._wait(reason, message, self._backoff.next_s("image"))
 
     def _created(self, event: ContainerCreated, now: datetime) -> Iterator[Instruction]:
-        self.container_id = event.container_id
+        self.container_id, self.size = event.container_id, event.size
         self._backoff.forget("create")
         if self.stopping:
             self.stage = Stage.FINISHED

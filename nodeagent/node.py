@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ import structlog
 import uvloop
 
 from nodeagent.agent import Agent
+from nodeagent.allocations import Allocations
 from nodeagent.container_config import NodeFacts
 from nodeagent.desired_state import DesiredState
 from nodeagent.grpc_link import GrpcDialer, JoinRefused, NodeCertificate
@@ -42,6 +44,8 @@ from nodeagent.node_status import (
     read_machine,
 )
 from nodeagent.outbox import Outbox
+from nodeagent.pod_admission import refusal
+from nodeagent.pod_events import EndPod
 from nodeagent.pod_parts import PodParts
 from nodeagent.pressure import InvalidThresholds, Level
 from nodeagent.pressure_parts import IMAGES_FOLDER, eviction_policy, image_garbage, image_policy, pressure_relief
@@ -58,6 +62,7 @@ from nodeagent.usage_reporter import UsageReporter
 from nodeagent.volumes.pod_files import PodDns
 from nodeagent.volumes.volumes import Volumes
 from orch.api.node import Node
+from orch.api.pod.spec import Pod
 from orch.errors import OrchError
 from orch.kit.clock import SystemClock
 from orch.kit.ids import SystemIds
@@ -288,9 +293,10 @@ class _NodeParts:
             reports=self._outbox,
             clock=self._clock,
             node=self._facts,
+            allocations=Allocations(self._facts.allocatable, options.state_dir),
             pod_logs=options.state_dir / "logs" / "pods",
         )
-        return Agent(
+        agent = Agent(
             node_name=options.node_name,
             boot_id=self._machine.boot_id,
             version=VERSION,
@@ -302,8 +308,12 @@ class _NodeParts:
             describe=self._describe,
             ids=self._ids,
             static_pods=StaticPods(options.static_pods, options.node_name),
-            refuse=self._conditions.refusal,
+            refuse=lambda pod: self._refusal(pod, [running for running, _ in agent.active_pods()]),
         )
+        return agent
+
+    def _refusal(self, pod: Pod, running: Sequence[Pod]) -> EndPod | None:
+        return self._conditions.refusal(pod) or refusal(pod, running, self._options.allowed_unsafe_sysctls)
 
     def _describe(self, not_ready: str) -> Node:
         options = self._options

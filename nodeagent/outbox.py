@@ -17,6 +17,7 @@ from nodeagent.pod_instructions import EmitEvent, ReportStatus
 from orch.api.event import Event, EventSource
 from orch.api.kinds import EVENTS, NODES, PODS
 from orch.api.meta import ObjectMeta
+from orch.api.pod.allocation import RESIZE_IN_PROGRESS
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import ContainerStatus, PodStatus
 from orch.api.shared import ObjectReference
@@ -43,7 +44,12 @@ def checkpoint(status: PodStatus) -> tuple[object, ...]:
         *(status.init_container_statuses or ()),
         *(status.container_statuses or ()),
     )
-    return status.phase, tuple((c.name, c.restart_count, c.container_id, c.state.terminated) for c in containers)
+    resizes = any(c.type == RESIZE_IN_PROGRESS for c in status.conditions or ())
+    return (
+        status.phase,
+        resizes,
+        tuple((c.name, c.restart_count, c.container_id, c.state.terminated) for c in containers),
+    )
 
 
 class Outbox:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from nodeagent.runtime.interface import ContainerStatus, SandboxStatus
 from orch.api.pod.spec import Pod
+from orch.api.shared import ResourceRequirements
 
 
 class ProbeKind(StrEnum):
@@ -26,6 +27,8 @@ class Adopted:
     containers: tuple[ContainerStatus, ...] = ()
     messages: Mapping[str, str] = field(default_factory=dict)
     """Container id -> the termination message of one that has ended."""
+    sizes: Mapping[str, ResourceRequirements] = field(default_factory=dict)
+    """Container id -> the requests and limits that its cgroup amounts to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,24 @@ class EndPod:
 @dataclass(frozen=True, slots=True)
 class InputsChanged:
     """A ConfigMap or Secret that the pod names came, changed or went."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeDecided:
+    """Whether the pod may have these sizes (container -> requests and limits). May come again after Deferred."""
+
+    sizes: Mapping[str, ResourceRequirements]
+    reason: str = ""
+    """Deferred or Infeasible; empty: they are set aside for it."""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SizesApplied:
+    """Cgroups were set; `fault` says what was refused, after those in `sizes` were done."""
+
+    sizes: Mapping[str, ResourceRequirements]
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +146,8 @@ class ContainerCreated:
     container: str
     attempt: int
     container_id: str
+    size: ResourceRequirements = field(default_factory=ResourceRequirements)
+    """The requests and limits that it was made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +231,8 @@ ContainerEvent = (
     | StopFailed | HookEnded | ProbeResult
 )  # fmt: skip
 PodEvent = (
-    Adopted | PodDesired | PodRemoved | EndPod | InputsChanged | SandboxReady | SandboxFailed | SandboxStopped
-    | SandboxRemoved | TeardownFailed | VolumesReady | VolumesFailed | VolumesRemoved | TimerFired
+    Adopted | PodDesired | PodRemoved | EndPod | InputsChanged | ResizeDecided | SizesApplied | SandboxReady
+    | SandboxFailed | SandboxStopped | SandboxRemoved | TeardownFailed | VolumesReady | VolumesFailed | VolumesRemoved
+    | TimerFired
 )  # fmt: skip
 Event = PodEvent | ContainerEvent

@@ -1,9 +1,12 @@
 """What the pod machine wants done: its outputs. Data only; the pod worker carries them out, each idempotently."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nodeagent.pod_events import HookKind
+from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodStatus
+from orch.api.shared import ResourceRequirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,25 @@ class RemoveContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class AskForSize:
+    """Whether the node has room for the pod as it is wanted. Answered by ResizeDecided."""
+
+    wanted: Pod
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySizes:
+    """Set the cgroups of these containers, which run, to what is set aside for them, and the pod's own: at first as
+    wide as before and after need, in the end, with `is_last`, to what is set aside. Answered by SizesApplied."""
+
+    containers: tuple[tuple[str, str], ...]
+    """(name, id)"""
+    before: Mapping[str, ResourceRequirements]
+    """Container -> the requests and limits under which it runs now."""
+    is_last: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StopSandbox:
     """Answered by SandboxStopped or TeardownFailed."""
 
@@ -131,6 +153,6 @@ class ReportStatus:
 
 Instruction = (
     RunSandbox | PrepareVolumes | PullImage | CreateContainer | StartContainer | RunHook | StopContainer
-    | RemoveContainer | StopSandbox | RemoveSandbox | RemoveVolumes | StartProbes | StopProbes | SetTimer | EmitEvent
-    | ReportStatus
+    | RemoveContainer | AskForSize | ApplySizes | StopSandbox | RemoveSandbox | RemoveVolumes | StartProbes | StopProbes
+    | SetTimer | EmitEvent | ReportStatus
 )  # fmt: skip

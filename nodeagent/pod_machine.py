@@ -25,10 +25,12 @@ from nodeagent.pod_events import (
     InputsChanged,
     PodDesired,
     PodRemoved,
+    ResizeDecided,
     SandboxFailed,
     SandboxReady,
     SandboxRemoved,
     SandboxStopped,
+    SizesApplied,
     TeardownFailed,
     TimerFired,
     VolumesFailed,
@@ -47,6 +49,7 @@ from nodeagent.pod_instructions import (
     SetTimer,
     StopSandbox,
 )
+from nodeagent.pod_resize import RESIZE_TIMER, PodResize
 from nodeagent.pod_status import TERMINATED_BY_NODE, Failure, is_past, is_terminal, pod_status
 from nodeagent.runtime.interface import SandboxState
 from orch.api.pod.spec import Pod
@@ -83,11 +86,13 @@ class Goal(Enum):
 
 
 class PodMachine:
-    """Implements pod_status.PodView. `stored` is the status that was last reported of this pod."""
+    """Implements pod_status.PodView. `stored` is the status that was last reported of this pod. `pod` has, here and
+    always, the sizes that are set aside for it on the node."""
 
     def __init__(self, pod: Pod, stored: PodStatus, host_ip: str) -> None:
         self.pod, self.status, self.host_ip = pod, stored, host_ip
         self.containers: tuple[ContainerMachine, ...] = _machines(pod)
+        self.resize = PodResize(pod, stored)
         self.sandbox = self.volumes = Step.ABSENT
         self.pod_ip = ""
         self.goal = Goal.RUN
@@ -143,6 +148,8 @@ class PodMachine:
                 fresh_sandbox=event.sandbox is None,
                 now=now,
             )
+            container.size = event.sizes.get(found.id) if found is not None else None
+        self.resize.adopted(self.containers)
         if is_terminal(self.status.phase):
             self.goal = Goal.STOP
             if self.status.reason:
@@ -151,16 +158,28 @@ class PodMachine:
         yield from self._set_deadline(now)
 
     def _desired(self, event: PodDesired, now: datetime) -> Iterator[Instruction]:
-        before, self.pod = self.pod.metadata, event.pod
+        before = self.pod.metadata
+        self.pod, question = self.resize.desired(self.pod, event.pod)
+        yield from question
         if (before.labels, before.annotations) != (event.pod.metadata.labels, event.pod.metadata.annotations):
             self._refresh_volumes()
         self._note_deletion(now)
-        specs = {spec.name: spec for spec, _ in container_specs(event.pod)}
+        yield from self._change_specs(now)
+        known = {container.name for container in self.containers}
+        self.containers += tuple(c for c in _machines(event.pod) if c.role is Role.EPHEMERAL and c.name not in known)
+
+    def _change_specs(self, now: datetime) -> Iterator[Instruction]:
+        specs = {spec.name: spec for spec, _ in container_specs(self.pod)}
         for container in self.containers:
             if container.name in specs:
                 yield from container.change_spec(specs[container.name], now)
-        known = {container.name for container in self.containers}
-        self.containers += tuple(c for c in _machines(event.pod) if c.role is Role.EPHEMERAL and c.name not in known)
+
+    def _resize_decided(self, event: ResizeDecided, now: datetime) -> Iterator[Instruction]:
+        self.pod, news = self.resize.decided(self.pod, event)
+        yield from (*news, *self._change_specs(now))
+
+    def _sizes_applied(self, event: SizesApplied, now: datetime) -> Iterator[Instruction]:
+        yield from self.resize.applied(event, self.containers)
 
     def _removed(self, event: PodRemoved, now: datetime) -> Iterator[Instruction]:
         self.goal = Goal.REMOVE
@@ -235,6 +254,8 @@ class PodMachine:
         elif event.timer.startswith(HOOK_TIMER_PREFIX):
             container = self.container(event.timer.removeprefix(HOOK_TIMER_PREFIX))
             yield from container.hook_timer_fired(now) if container is not None else ()
+        elif event.timer == RESIZE_TIMER:
+            self.resize.timer_fired()
         elif event.timer == SANDBOX_TIMER and self.sandbox is Step.FAILED:
             self.sandbox = Step.ABSENT
         elif event.timer == VOLUMES_TIMER and self.volumes is Step.FAILED:
@@ -293,6 +314,8 @@ class PodMachine:
         if self.sandbox is Step.READY and self.volumes is Step.READY:
             for container in self._whose_turn_it_is():
                 yield from container.begin()
+        if self.sandbox is Step.READY:
+            yield from self.resize.advance(self.containers, now)
 
     def _whose_turn_it_is(self) -> list[ContainerMachine]:
         """Ephemeral containers at once; init containers one after the other, each when the one before is past; then all
@@ -365,6 +388,8 @@ _HANDLERS: dict[type, Callable[[PodMachine, Any, datetime], Iterator[Instruction
     PodRemoved: PodMachine._removed,
     EndPod: PodMachine._end_pod,
     InputsChanged: PodMachine._inputs_changed,
+    ResizeDecided: PodMachine._resize_decided,
+    SizesApplied: PodMachine._sizes_applied,
     SandboxReady: PodMachine._sandbox_ready,
     SandboxFailed: PodMachine._sandbox_failed,
     SandboxStopped: PodMachine._sandbox_stopped,

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from nodeagent.container_machine import ContainerMachine
 from nodeagent.container_state import Role, Run, Stage
+from nodeagent.pod_resize import PodResize
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import (
     ContainerState,
@@ -23,6 +24,7 @@ from orch.api.pod.status import (
     PodIP,
     PodStatus,
 )
+from orch.api.shared import ResourceRequirements
 from orch.kit.clock import whole_seconds
 
 SIGNAL_EXIT_BASE = 128
@@ -53,6 +55,8 @@ class PodView(Protocol):
     host_ip: str
     pod_ip: str
     failure: Failure | None
+
+    resize: PodResize
 
     @property
     def containers(self) -> Sequence[ContainerMachine]: ...
@@ -148,8 +152,18 @@ def container_status(
         restart_count=container.restart_count,
         state=state,
         last_state=last,
+        allocated_resources=container.spec.resources.requests or None,
+        resources=_size(container) if running else _given(container.spec.resources),
         stop_signal=(container.spec.lifecycle.stop_signal if container.spec.lifecycle else None) or None,
     )
+
+
+def _size(container: ContainerMachine) -> ResourceRequirements | None:
+    return _given(container.size or container.spec.resources)
+
+
+def _given(resources: ResourceRequirements) -> ResourceRequirements | None:
+    return None if resources == ResourceRequirements() else resources
 
 
 def _is_ready(container: ContainerMachine) -> bool:
@@ -208,6 +222,7 @@ def _conditions(view: PodView, phase: str, before: PodStatus, now: datetime) -> 
         ready,
         PodCondition(type="PodScheduled", status="True"),
         *_disruption(view.failure),
+        *(() if is_terminal(phase) else view.resize.conditions()),
     )  # fmt: skip
     known = {condition.type: condition for condition in before.conditions or ()}
     return tuple(

@@ -7,6 +7,7 @@ and the parts, never the machine's state.
 import contextlib
 import shutil
 
+from nodeagent.allocations import sized
 from nodeagent.container_config import container_config, sandbox_config
 from nodeagent.container_end import handler_of
 from nodeagent.container_specs import container_named, target_of
@@ -23,11 +24,13 @@ from nodeagent.pod_events import (
     SandboxReady,
     SandboxRemoved,
     SandboxStopped,
+    SizesApplied,
     StopFailed,
     VolumesReady,
     VolumesRemoved,
 )
 from nodeagent.pod_instructions import (
+    ApplySizes,
     CreateContainer,
     EmitEvent,
     PrepareVolumes,
@@ -44,10 +47,19 @@ from nodeagent.pod_instructions import (
 from nodeagent.pod_parts import PodParts, ProbeTarget
 from nodeagent.probes.hooks import run_hook
 from nodeagent.pull_secrets import registry_auth
-from nodeagent.runtime.interface import ContainerState, ContainerStatus, Image, NoSuchContainer, PullFailed
+from nodeagent.resources import container_resources, exactly, pod_resources, widest
+from nodeagent.runtime.interface import (
+    ContainerState,
+    ContainerStatus,
+    Image,
+    NoSuchContainer,
+    PullFailed,
+    RuntimeFault,
+)
 from nodeagent.termination_message import message_file, message_mount, termination_message
 from orch import oci
 from orch.api.pod.spec import Pod
+from orch.api.shared import ResourceRequirements
 
 
 async def run_sandbox(pod: Pod, parts: PodParts, do: RunSandbox) -> SandboxReady:
@@ -116,7 +128,27 @@ async def create_container(
         )
     except ConfigError as error:
         return CreateFailed(do.container, do.attempt, "CreateContainerConfigError", str(error))
-    return ContainerCreated(do.container, do.attempt, await parts.runtime.create_container(config))
+    container_id = await parts.runtime.create_container(config)
+    return ContainerCreated(do.container, do.attempt, container_id, spec.resources)
+
+
+async def apply_sizes(pod: Pod, parts: PodParts, do: ApplySizes) -> SizesApplied:
+    """The pod's cgroup grows before its containers and shrinks after them."""
+    uid, node, runtime = pod.metadata.uid, parts.node, parts.runtime
+    before, after = pod_resources(sized(pod, do.before), node), pod_resources(pod, node)
+    done: dict[str, ResourceRequirements] = {}
+    try:
+        await runtime.update_pod_resources(uid, exactly(widest(before, after)))
+        for name, container_id in do.containers:
+            spec = container_named(pod, name)
+            with contextlib.suppress(NoSuchContainer):  # it has ended, and comes again with its new size
+                await runtime.update_container_resources(container_id, exactly(container_resources(pod, spec, node)))
+                done[name] = spec.resources
+        if do.is_last:
+            await runtime.update_pod_resources(uid, exactly(after))
+    except RuntimeFault as error:
+        return SizesApplied(done, str(error))
+    return SizesApplied(done)
 
 
 async def _pid_target(pod: Pod, parts: PodParts, name: str) -> str:

@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from nodeagent import pod_steps as steps
+from nodeagent.allocations import sizes_of
 from nodeagent.pod_events import (
     Adopted,
     CreateFailed,
@@ -20,6 +21,7 @@ from nodeagent.pod_events import (
     HookEnded,
     ImageFailed,
     SandboxFailed,
+    SizesApplied,
     StartFailed,
     StopFailed,
     TeardownFailed,
@@ -27,6 +29,8 @@ from nodeagent.pod_events import (
     VolumesFailed,
 )
 from nodeagent.pod_instructions import (
+    ApplySizes,
+    AskForSize,
     CreateContainer,
     EmitEvent,
     Instruction,
@@ -47,6 +51,7 @@ from nodeagent.pod_instructions import (
 )
 from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts, ProbeTarget
+from nodeagent.resources import observed
 from nodeagent.runtime.interface import ContainerState, ContainerStatus, SandboxStatus
 from orch.errors import OrchError
 
@@ -55,6 +60,7 @@ log = structlog.get_logger(__name__)
 Step = Callable[[Any, PodParts, Any], Awaitable[Event | None]]
 
 STEPS: dict[type, Step] = {
+    ApplySizes: steps.apply_sizes,
     RunSandbox: steps.run_sandbox,
     PrepareVolumes: steps.prepare_volumes,
     PullImage: steps.pull_image,
@@ -88,7 +94,8 @@ class PodWorker:
         pod, known = self.machine.pod, self.machine.container
         ended = [c for c in containers if c.state is ContainerState.EXITED and known(c.name) is not None]
         messages = {status.id: steps.last_word(pod, self._parts, status) for status in ended}
-        self.post(Adopted(sandbox, containers, messages))
+        sizes = {c.id: observed(c.resources, size) for c in containers if (size := sizes_of(pod).get(c.name))}
+        self.post(Adopted(sandbox, containers, messages, sizes))
 
     def container_exited(self, status: ContainerStatus) -> None:
         if self.machine.container(status.name) is not None:
@@ -105,6 +112,7 @@ class PodWorker:
                         self._carry_out(instruction, group, in_flight)
                     if self.machine.over:
                         self.over.set()
+                        self._parts.allocations.release(self.uid)
                 for task in in_flight:
                     task.cancel()
         finally:
@@ -124,6 +132,8 @@ class PodWorker:
                 self._parts.reports.event(self.machine.pod, instruction)
             case SetTimer():
                 self._set_timer(instruction)
+            case AskForSize():
+                self._parts.allocations.ask(instruction.wanted, self.post)
             case StartProbes():
                 self._start_probes(instruction)
             case StopProbes():
@@ -191,6 +201,8 @@ def failure(instruction: Instruction, message: str) -> Event | None:
             return HookEnded(instruction.container, instruction.attempt, instruction.hook, message)
         case StopContainer():
             return StopFailed(instruction.container, instruction.attempt, message)
+        case ApplySizes():
+            return SizesApplied({}, message)
         case StopSandbox() | RemoveSandbox() | RemoveVolumes():
             return TeardownFailed(message)
         case _:

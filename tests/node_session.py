@@ -18,6 +18,7 @@ from controlplane.registry.interface import User
 from controlplane.registry.local_client import LocalClient
 from controlplane.store.memory import MemoryBackend
 from nodeagent.agent import Agent
+from nodeagent.allocations import Allocations
 from nodeagent.container_config import NodeFacts
 from nodeagent.desired_state import DesiredState
 from nodeagent.fake_parts import FakeNetwork, FakeProbes, FakeVolumes
@@ -146,6 +147,7 @@ class FakeNode:
             reports=outbox,
             clock=clock,
             node=NodeFacts(self.name, "192.168.0.1", {"cpu": "2", "memory": "4Gi"}, MACHINE.memory_bytes),
+            allocations=Allocations({"cpu": "2", "memory": "4Gi"}, self.folder / "state"),
             pod_logs=self.folder / "logs",
         )
         self.network = FakeNetwork(outbox.network_applied)

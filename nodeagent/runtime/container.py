@@ -164,4 +164,5 @@ def status(container: Container, oci: OciRuntime, oom_kills: int) -> ContainerSt
         exit_code=exited[0] if exited else 0,
         oom_killed=bool(exited and oom_kills),
         log_path=container.record.log_path,
+        resources=config.resources,
     )

@@ -168,6 +168,7 @@ class FakeRuntime:
                 state=ContainerState.CREATED,
                 created_at=self._clock.now(),
                 log_path=str(Path(sandbox[0].log_directory) / config.log_path),
+                resources=config.resources,
             )
             self._containers[identity] = _Container(config, status, self._program(config))
         return identity
@@ -213,6 +214,7 @@ class FakeRuntime:
         container = self._existing(container_id)
         self._refuse_below_use(container_id, resources)
         container.config = replace(container.config, resources=container.config.resources.updated(resources))
+        container.status = replace(container.status, resources=container.config.resources)
 
     async def update_pod_resources(self, pod_uid: str, resources: Resources) -> None:
         await self._verb("update_pod_resources", pod_uid)

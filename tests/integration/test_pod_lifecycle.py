@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from nodeagent.allocations import Allocations
 from nodeagent.container_config import NodeFacts
 from nodeagent.fake_parts import FakeProbes, FakeVolumes
 from nodeagent.pod_events import PodDesired, PodRemoved
@@ -60,6 +61,7 @@ class RunningPod:
             reports=self.told,
             clock=SystemClock(),
             node=NodeFacts("node-1", HOST_IP, {}, 1 << 30),
+            allocations=Allocations({}, Path(node.lab.state_dir)),
             pod_logs=Path(node.lab.state_dir) / "pod-logs",
         )
         self.logs = parts.log_directory(pod)

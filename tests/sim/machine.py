@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from nodeagent.agent import Agent
+from nodeagent.allocations import Allocations
 from nodeagent.container_config import NodeFacts
 from nodeagent.desired_state import DesiredState
 from nodeagent.fake_parts import FakeNetwork, FakeProbes, FakeVolumes
@@ -81,6 +82,7 @@ class SimMachine:
             reports=outbox,
             clock=self._clock,
             node=facts,
+            allocations=Allocations(facts.allocatable, self._folder / self.name / "state"),
             pod_logs=self._folder / self.name / "logs",
         )
         return Agent(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.allocations import Allocations
 from nodeagent.container_config import NodeFacts
 from nodeagent.container_state import exit_event
 from nodeagent.fake_parts import FakeProbes, FakeVolumes
@@ -66,7 +67,8 @@ class Machine:
             reports=self.told,
             clock=self.clock,
             node=NodeFacts("node-1", HOST_IP, {}, 1 << 30),
-            pod_logs=folder,
+            allocations=Allocations({"cpu": "2", "memory": "1Gi"}, folder / "state"),
+            pod_logs=folder / "logs",
         )
 
     async def worker(self, pod: Pod) -> PodWorker:
