@@ -34,6 +34,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--node-ip", required=True, type=IPv4Address)
     add("--cgroup-root", required=True, help="below the cgroup mounts, such as orch/local/node-1")
     add("--registry", default="", help="the cluster's image registry, address:port")
+    add(
+        "--insecure-registry",
+        action="append",
+        default=[],
+        metavar="HOST:PORT",
+        help="a registry that speaks plain HTTP",
+    )
+    add("--registries-dir", type=Path, default=Path("/etc/orch/registries.d"), help="HOST:PORT/ca.crt and the like")
     add("--cpus", type=float, help="this node's share of the machine; default: all")
     add("--memory", type=int, help="in bytes; default: all")
     add("--cluster-cidr", type=IPv4Network, default=IPv4Network("10.244.0.0/16"))
@@ -41,6 +49,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--cluster-domain", default="cluster.local")
     add("--overlay", choices=("vxlan", "host-gw"), default="vxlan", help="how pods reach other nodes")
     add("--static-pods", type=Path, metavar="DIR", help="a folder of Pod manifests that this node runs by itself")
+    sysctls = "beside the safe ones; a name or a beginning such as kernel.msg*; unsafe means just that"
+    add("--allowed-unsafe-sysctls", type=_names, default=(), metavar="NAME,...", help=sysctls)
     period = "seconds that pods get to end when SIGPWR says that the machine goes down; 0: they are left alone"
     add("--shutdown-grace-period", type=float, default=0.0, metavar="S", help=period)
     add("--shutdown-grace-period-critical", type=float, default=0.0, metavar="S", help="the part for critical pods")
@@ -65,6 +75,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     options.dns_address = options.service_cidr[DNS_ADDRESS_INDEX]
     return options
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
 def main() -> None:

@@ -119,14 +119,20 @@ class TestSecurity:
 
     def test_the_container_wins_over_the_pod_over_the_image(self) -> None:
         whole = PodSecurityContext(run_as_user=1, run_as_group=2, supplemental_groups=(7,), fs_group=8)
-        assert self.of(SecurityContext(run_as_user=5), whole, user="app").uid == 5
+        assert self.of(SecurityContext(run_as_user=5), whole, user="app").username == "5:2"
         result = self.of(None, whole, user="app")
-        assert (result.uid, result.gid, result.username) == (1, 2, "")
+        assert (result.username, result.strict_groups) == ("1:2", False)
         assert result.supplemental_groups == (7, 8)
 
     def test_the_images_user_is_looked_up_by_name(self) -> None:
         assert self.of(user="app:staff").username == "app:staff"
         assert self.of(SecurityContext(run_as_group=9), user="app:staff").username == "app:9"
+
+        assert self.of(user="").username == "0"
+        assert self.of(SecurityContext(run_as_user=7), user="app:staff").username == "7"
+
+    def test_the_pod_may_keep_the_images_groups_out(self) -> None:
+        assert self.of(None, PodSecurityContext(supplemental_groups_policy="Strict")).strict_groups
 
     @pytest.mark.parametrize(
         ("user", "message"), [("", "will run as root"), ("0:5", "will run as root"), ("app", "non-numeric user")]
@@ -136,7 +142,13 @@ class TestSecurity:
             self.of(SecurityContext(run_as_non_root=True), user=user)
 
     def test_run_as_non_root_takes_a_number(self) -> None:
-        assert self.of(SecurityContext(run_as_non_root=True), user="1000").uid == 1000
+        assert self.of(SecurityContext(run_as_non_root=True), user="1000").username == "1000"
+        assert self.of(SecurityContext(run_as_non_root=True, run_as_user=5), user="app").username == "5"
+
+    def test_run_as_non_root_refuses_a_user_of_its_own_that_is_root_in_kubelets_words(self) -> None:
+        with pytest.raises(ConfigError, match="container's runAsUser breaks non-root policy") as caught:
+            self.of(SecurityContext(run_as_non_root=True, run_as_user=0))
+        assert str(caught.value).endswith('(pod: "web_default(web-uid)", container: app)')
 
     def test_seccomp(self) -> None:
         assert self.of().seccomp == "RuntimeDefault"

@@ -30,3 +30,9 @@ def test_bad_usage_is_refused(bad: list[str], capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         parse([*REQUIRED, *bad])
     assert bad[0] in capsys.readouterr().err
+
+
+def test_unsafe_sysctls_are_a_list() -> None:
+    assert parse(REQUIRED).allowed_unsafe_sysctls == ()
+    allowed = parse([*REQUIRED, "--allowed-unsafe-sysctls", "kernel.msg*, net.core.somaxconn"]).allowed_unsafe_sysctls
+    assert allowed == ("kernel.msg*", "net.core.somaxconn")
