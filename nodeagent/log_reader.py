@@ -84,7 +84,7 @@ class _Selection:
     def show(self, entry: Entry) -> bytes:
         text = entry.text
         if self._options.timestamps and self._begins_line:
-            text = entry.time + b" " + text
+            text = entry.time.replace(b"+00:00", b"Z") + b" " + text  # as a kubelet writes UTC
         self._begins_line = entry.text.endswith(b"\n")
         if self._left is not None:
             text = text[: self._left]

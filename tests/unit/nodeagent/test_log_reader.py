@@ -47,7 +47,7 @@ def test_attempts_are_found_by_their_files(tmp_path: Path) -> None:
         pytest.param({"stream": "Stdout", "tail_lines": 1}, "c\n", id="tail of one stream"),
         pytest.param({"since_unix_s": 1767268802.0}, "c\n", id="since"),
         pytest.param({"limit_bytes": 3}, "a\nb", id="limit"),
-        pytest.param({"timestamps": True, "tail_lines": 1}, "2026-01-01T12:00:02.123456789+00:00 c\n", id="timestamps"),
+        pytest.param({"timestamps": True, "tail_lines": 1}, "2026-01-01T12:00:02.123456789Z c\n", id="timestamps"),
     ],
 )
 async def test_options(tmp_path: Path, options: dict[str, object], expected: str) -> None:
