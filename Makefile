@@ -1,5 +1,5 @@
 # The project's commands. `make up` and `make test` are all that a newcomer needs.
-.PHONY: help up down install install-dev test check format protos lock
+.PHONY: help up down install install-dev test test-vm check format protos lock
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -20,6 +20,9 @@ install-dev:  ## what tests and checks need as well
 test: install-dev  ## run all tests (as root; they clean up after themselves)
 	@deploy/kubectl.sh
 	@.venv/bin/pytest
+
+test-vm: install-dev  ## run what depends on cgroups on pure v2, in an emulated virtual machine
+	@deploy/vm/test.sh
 
 check: install-dev  ## ruff, mypy --strict, import-linter, generated code
 	@.venv/bin/ruff check .

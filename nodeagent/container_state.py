@@ -63,7 +63,9 @@ class Grace:
         return Grace(asked_s, now + timedelta(seconds=asked_s))
 
     def left_s(self, now: datetime) -> float:
-        return max((self.ends_at - now).total_seconds(), min(self.asked_s, STOP_WINDOW_MIN_S))
+        """Never more than was asked for, whatever the node's clock does meanwhile."""
+        left_s = (self.ends_at - now).total_seconds()
+        return min(max(left_s, STOP_WINDOW_MIN_S), self.asked_s)
 
     def is_shorter(self, other: "Grace | None") -> bool:
         return other is None or self.ends_at < other.ends_at

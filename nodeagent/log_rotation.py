@@ -7,6 +7,7 @@ As kubelet's container log manager (pkg/kubelet/logs), with its defaults and nam
 import asyncio
 import os
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -62,7 +63,7 @@ class LogRotation:
         path = Path(container.log_path)
         if not _is_long(path):
             return
-        rotated = path.with_name(f"{path.name}.{self._clock.now().strftime(TIME_FORMAT)}")
+        rotated = _next_name(path, self._clock.now())
         os.rename(path, rotated)
         try:
             await self._runtime.reopen_container_log(container.id)
@@ -74,6 +75,15 @@ class LogRotation:
 
 def _is_long(path: Path) -> bool:
     return path.is_file() and path.stat().st_size >= LOG_BYTES_MAX
+
+
+def _next_name(path: Path, now: datetime) -> Path:
+    """Higher than every name before it, although the clock may have been set back: readers go by the names' order."""
+    stamp = now.strftime(TIME_FORMAT)
+    newest = max((file.suffix[1:] for file in path.parent.glob(f"{path.name}.*")), default="")
+    if newest >= stamp:
+        stamp = (datetime.strptime(newest, TIME_FORMAT) + timedelta(seconds=1)).strftime(TIME_FORMAT)  # noqa: DTZ007
+    return path.with_name(f"{path.name}.{stamp}")
 
 
 def _restore(rotated: Path, path: Path) -> None:

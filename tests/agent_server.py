@@ -83,7 +83,11 @@ class Wanted:
         with self.changed:
             for report in message.pod_statuses.reports:
                 self.statuses[report.uid] = json.loads(report.status), report.stopped
-                if report.stopped and report.uid in self._items and b"deletionTimestamp" in self._items[report.uid].object:
+                if (
+                    report.stopped
+                    and report.uid in self._items
+                    and b"deletionTimestamp" in self._items[report.uid].object
+                ):
                     done.append(report.uid)
             self.events += [json.loads(event) for event in message.events.events]
             if told := message.hello.node or message.node_status.node:
@@ -125,7 +129,7 @@ class Server:
                     threading.Thread(target=work, args=(connection,), daemon=True).start()
 
     def _read(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection.makefile("rb") as stream:
+        with suppress(OSError), connection, connection.makefile("rb") as stream:
             while head := stream.read(LENGTH.size):
                 message = node_pb2.AgentMessage.FromString(stream.read(LENGTH.unpack(head)[0]))
                 self._wanted.heard(message)

@@ -74,7 +74,8 @@ class Prober:
             started_at = (await self._runtime.container_status(target.container_id)).started_at
         except RuntimeFault:
             started_at = None
-        return (self._clock.now() - started_at).total_seconds() if started_at is not None else 0.0
+        age_s = (self._clock.now() - started_at).total_seconds() if started_at is not None else 0.0
+        return max(age_s, 0.0)  # the node's clock may have been set back
 
     async def _repeat(self, kind: ProbeKind, probe: Probe, target: ProbeTarget, tell: Tell, age_s: float) -> bool:
         """Until a verdict ends it: a good one of a startup probe (True), a bad one of startup or liveness (False)."""

@@ -54,6 +54,15 @@ async def test_the_newest_files_stay(world: World) -> None:
     ]
 
 
+async def test_a_clock_that_is_set_back_changes_no_order(world: World) -> None:
+    for text in ("first file", "second file", "third file"):
+        world.path.write_text(text)
+        await rotation(world).rotate()
+        world.moment -= timedelta(days=400)
+    rotated = sorted(path for path in world.path.parent.iterdir() if path != world.path)
+    assert [path.read_text() for path in rotated] == ["first file", "second file", "third file"]
+
+
 async def test_a_short_log_stays(world: World) -> None:
     world.path.write_text("short")
     await rotation(world).rotate()

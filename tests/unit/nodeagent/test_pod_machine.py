@@ -153,6 +153,14 @@ class TestInitContainers:
         assert done == [StopContainer("proxy", 0, "proxy-0", 30.0), StopSandbox()]
         assert node.status.phase == "Succeeded"
 
+    def test_a_sidecar_does_not_wait_for_the_end_of_what_does_not_run(self) -> None:
+        sidecar = a_container("proxy", restart_policy="Always")
+        node = started(a_pod(a_container(), init_containers=(sidecar,)))
+        node.exits("app", 1)
+        node.exits("app", 1)
+        assert node.status.container_statuses[0].state.waiting.reason == "CrashLoopBackOff"
+        assert steps(node.give(PodRemoved()))[0] == StopContainer("proxy", 0, "proxy-0", 30.0)
+
 
 class TestRestart:
     def test_the_first_restart_is_immediate_and_then_the_delay_doubles_to_a_minute(self) -> None:
