@@ -179,7 +179,8 @@ class NodePlane:
         if session is None:
             raise ServiceUnavailable(f"node {node!r} is not connected: its agent has no session with this server")
         asked = getattr(request, request.WhichOneof("request"))
-        asked.pod_uid = self._mirrors.static_uid(node, asked.pod_uid)
+        if hasattr(asked, "pod_uid"):  # the node's own metrics are of no pod
+            asked.pod_uid = self._mirrors.static_uid(node, asked.pod_uid)
         session.open_stream(request)
 
 
