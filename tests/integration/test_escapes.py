@@ -18,12 +18,20 @@ import pytest
 
 from nodeagent.network.node_links import NodeNetworkConfig
 from nodeagent.network.node_network import NodeNetwork
-from nodeagent.runtime.interface import ContainerConfig, Image, Mount, PortMapping, SandboxConfig
+from nodeagent.runtime.interface import (
+    ContainerConfig,
+    Image,
+    Mount,
+    PortMapping,
+    Resources,
+    RuntimeFault,
+    SandboxConfig,
+)
 from orch.api.meta import ObjectMeta
 from orch.api.node import Node as NodeObject
 from orch.api.node import NodeSpec
 from tests.images import busybox_layer, layer
-from tests.integration.netlab import LoopInNetns, Netns, lab
+from tests.integration.netlab import LoopInNetns, Netns, lab, serve_tcp
 from tests.runtime_lab import STEP_TIMEOUT_S, Node, RuntimeLab, running_node, runtime_lab, shell
 
 NODE_ADDRESS, NEIGHBOUR_PORT = "192.168.77.1", 80
@@ -177,3 +185,68 @@ async def test_all_known_ways_out_are_closed(node: Node, victim: Victim) -> None
     assert len(found) > 60
     assert {name: got for name, got in found.items() if got} == {}
     assert await asyncio.to_thread(victim.answers)
+
+
+@pytest.mark.parametrize("handler", ["crun", "runc"])
+@pytest.mark.parametrize("descriptor", range(3, 12))
+async def test_no_directory_of_the_host_is_left_open_as_a_way_in(node: Node, handler: str, descriptor: int) -> None:
+    """As the working directory of a container (CVE-2024-21626)."""
+    sandbox = await node.pod(runtime_handler=handler)
+    with marker() as path:
+        script = f"cat ../../../../../..{path}"
+        config = shell(sandbox, node.image, script, working_dir=f"/proc/self/fd/{descriptor}")
+        try:
+            await node.end(await node.start(config))
+        except RuntimeFault:
+            return
+        assert "the host's" not in node.lab.log(sandbox)
+
+
+async def test_what_a_pod_writes_into_its_image_no_other_sees(node: Node) -> None:
+    """Not by a write, a link, a rename or a change of owner, on the layers or in another container."""
+    layers = [Path(path) for path in node.image.layer_paths]
+    before = {path: path.stat().st_mtime_ns for folder in layers for path in folder.rglob("*") if not path.is_symlink()}
+    script = (
+        "echo evil > /etc/passwd; ln /bin/busybox /bin/x; mv /etc/group /etc/g; chown 7:7 /bin; chmod 777 /bin/busybox"
+    )
+    await node.output(f"{script}; dd if=/dev/zero of=/bin/busybox bs=1 count=4 conv=notrunc")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert "evil" not in await node.output("cat /etc/passwd /etc/group; /bin/busybox true && echo works")
+
+
+async def test_a_fork_bomb_stays_in_its_pod(node: Node, victim: Victim) -> None:
+    """Also one whose containers have no limit of their own: the pod's counts."""
+    sandbox = await node.pod(resources=Resources(pids_limit=64))
+    bomb = await node.start(shell(sandbox, node.image, "b() { b | b & }; while :; do b 2> /dev/null; done"))
+    async with asyncio.timeout(STEP_TIMEOUT_S):
+        while int(node.lab.cgroup_file(sandbox, "pids.events", bomb).split()[-1]) == 0:  # noqa: ASYNC110 - no event on v1
+            await asyncio.sleep(0.05)
+    assert int(node.lab.cgroup_file(sandbox, "pids.current")) <= 64
+    assert await asyncio.to_thread(victim.answers)
+    await node.runtime.stop_container(bomb, grace_s=0)
+    assert await node.inside(victim.container_id, "echo", "fine") == "fine\n"
+
+
+async def test_memory_without_end_kills_only_the_one_who_asked(node: Node, victim: Victim) -> None:
+    """Also memory that it has as files: /dev/shm and /dev are charged to it."""
+    limits = Resources(memory_limit_bytes=32 << 20)
+    for script in ("tail -f /dev/zero", "dd if=/dev/zero of=/dev/shm/x bs=1M; dd if=/dev/zero of=/dev/x bs=1M"):
+        sandbox = await node.pod()
+        greedy = await node.start(shell(sandbox, node.image, f"{script}; sleep 0.1", resources=limits))
+        status = await node.end(greedy)
+        assert status.oom_killed
+    assert await asyncio.to_thread(victim.answers)
+    assert (await node.runtime.container_status(victim.container_id)).finished_at is None
+
+
+async def test_a_pod_finds_no_door_of_the_nodes(node: Node, victim: Victim) -> None:
+    """What listens on the node's loopback, and sockets in its files."""
+    sandbox = await node.pod()
+    script = (
+        "for p in 127.0.0.1 169.254.1.1 192.168.77.1; do nc -w 1 $p 7001 < /dev/null && echo OPEN; done; ls /run 2>&1"
+    )
+    with serve_tcp(victim.netns, "127.0.0.1", 7001, "secret"):
+        said = await node.output(script, sandbox)
+    assert "OPEN" not in said
+    assert "secret" not in said
+    assert ".sock" not in said
