@@ -27,6 +27,7 @@ from nodeagent.grpc_link import GrpcDialer, JoinRefused, NodeCertificate
 from nodeagent.identity import CA_FILE, CERTIFICATE_FILE, KEY_FILE, ensure_certificate, keep_renewed
 from nodeagent.images.garbage import InvalidPolicy
 from nodeagent.images.manifest import this_platform
+from nodeagent.images.registries import Registries
 from nodeagent.images.registry import RegistryAccess
 from nodeagent.images.service import NodeImages
 from nodeagent.images.store import ImageStore
@@ -233,7 +234,10 @@ class _NodeParts:
             key_file=str(pki / KEY_FILE),
         )
         self._store = ImageStore(str(options.state_dir / IMAGES_FOLDER))
-        return NodeImages(self._store, this_platform(), mirror=mirror if options.registry else None)
+        registries = Registries(options.registries_dir, options.insecure_registry)
+        return NodeImages(
+            self._store, this_platform(), mirror=mirror if options.registry else None, lookup=registries.access
+        )
 
     def _network(self, resolv_conf: ResolvConf) -> NodeNetwork:
         options = self._options

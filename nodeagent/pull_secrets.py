@@ -6,6 +6,8 @@ Formats: `kubernetes.io/dockerconfigjson` (the file ~/.docker/config.json) and t
 import base64
 import binascii
 import json
+import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 from nodeagent.environment import Inputs
@@ -14,20 +16,32 @@ from orch import oci
 from orch.api.pod.spec import Pod
 from orch.api.secret import Secret
 
-_DOCKER_HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io")
+_SCHEME = re.compile(r"^https?://")
+_VERSIONS = re.compile(r"/v[12]/?$")
 
 
 def registry_auth(pod: Pod, image: str, inputs: Inputs) -> RegistryAuth | None:
     """The first credentials for the image's registry among the pod's pull secrets. A secret that is missing or cannot
     be read gives none, as in Kubernetes."""
-    registry = oci.parse(image).registry
-    wanted = _DOCKER_HUB_KEYS if registry == oci.DEFAULT_REGISTRY else (registry,)
-    for reference in pod.spec.image_pull_secrets or ():
-        secret = inputs.secret(pod.metadata.namespace, reference.name or "")
-        for key, entry in (_entries(secret) if secret is not None else {}).items():
-            if key in wanted or _host(key) in wanted:
-                return _auth(entry)
+    reference = oci.parse(image)
+    for named in pod.spec.image_pull_secrets or ():
+        secret = inputs.secret(pod.metadata.namespace, named.name or "")
+        entries = _entries(secret) if secret is not None else {}
+        for key in sorted(entries, reverse=True):  # the longer path of one registry first
+            if _fits(key, reference):
+                return _auth(entries[key])
     return None
+
+
+def _fits(key: str, image: oci.Reference) -> bool:
+    """Whether a key such as `reg.example:5000/team` or `https://*.example` means the image's repository. A star stands
+    within one part of the host's name."""
+    host, _, path = _VERSIONS.sub("", _SCHEME.sub("", key)).partition("/")
+    if image.registry == oci.DEFAULT_REGISTRY:
+        host = host.replace("index.docker.io", oci.DEFAULT_REGISTRY)
+    wanted, found = host.split("."), image.registry.split(".")
+    same_host = len(wanted) == len(found) and all(map(fnmatchcase, found, wanted))
+    return same_host and f"{image.repository}/".startswith(f"{path.rstrip('/')}/" if path.strip("/") else "")
 
 
 def _entries(secret: Secret) -> dict[str, dict[str, Any]]:
@@ -38,10 +52,6 @@ def _entries(secret: Secret) -> dict[str, dict[str, Any]]:
         return dict(json.loads(data.get(".dockercfg", b"{}")))
     except (ValueError, AttributeError):
         return {}
-
-
-def _host(key: str) -> str:
-    return key.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 
 def _auth(entry: dict[str, Any]) -> RegistryAuth | None:

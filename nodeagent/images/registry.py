@@ -4,28 +4,41 @@ Everything that comes is checked against the digest it was asked by. Each failur
 no route, timeout, bad certificate, 401, 404, digest mismatch.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import re
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, TypeVar
 
 import aiohttp
+import structlog
 
 from nodeagent.images.manifest import ACCEPTED, Descriptor, digest_of
 from nodeagent.runtime.interface import PullFailed, RegistryAuth
 from orch.oci import DEFAULT_REGISTRY, is_digest
+
+log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S = 10
 SILENCE_MAX_S = 30
 """A registry that sends nothing for so long is given up."""
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
+RETRY_DELAYS_S = (0.5, 2.0)
+"""Before each further try, when a registry is overloaded or breaks off."""
+TOO_MANY_REQUESTS, SERVER_FAULTS_FROM = 429, 500
 DOCKER_HUB_HOST = "registry-1.docker.io"
 
+T = TypeVar("T")
+
 _CHALLENGE_FIELD = re.compile(r'(\w+)="([^"]*)"')
+
+
+class Interrupted(PullFailed):
+    """The registry may answer when it is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +74,31 @@ class Repository:
 
     async def manifest(self, reference: str) -> bytes:
         """A manifest or an index, by tag or digest. Raises PullFailed."""
+        return await _retried(lambda: self._manifest(reference))
+
+    async def blob(self, blob: Descriptor) -> bytes:
+        """A small blob: an image config. Raises PullFailed."""
+        return await _retried(lambda: self._blob(blob))
+
+    async def download(self, blob: Descriptor, path: str) -> None:
+        """A blob of any size into a new file. Raises PullFailed, OSError."""
+        await _retried(lambda: self._download(blob, path))
+
+    async def _manifest(self, reference: str) -> bytes:
         async with self._get(f"{self._url}/manifests/{reference}") as response:
             body = await _read_at_most(response, MANIFEST_BYTES_MAX)
         if is_digest(reference) and digest_of(body) != reference:
             raise PullFailed(f"digest mismatch: asked for manifest {reference}, got {digest_of(body)}")
         return body
 
-    async def blob(self, blob: Descriptor) -> bytes:
-        """A small blob: an image config. Raises PullFailed."""
+    async def _blob(self, blob: Descriptor) -> bytes:
         async with self._get(f"{self._url}/blobs/{blob.digest}") as response:
             body = await _read_at_most(response, MANIFEST_BYTES_MAX)
         if digest_of(body) != blob.digest:
             raise PullFailed(f"digest mismatch: asked for blob {blob.digest}, got {digest_of(body)}")
         return body
 
-    async def download(self, blob: Descriptor, path: str) -> None:
-        """A blob of any size into a new file. Raises PullFailed, OSError."""
+    async def _download(self, blob: Descriptor, path: str) -> None:
         sha256, size = hashlib.sha256(), 0
         async with self._get(f"{self._url}/blobs/{blob.digest}") as response:
             with _new_file(path) as file:
@@ -100,8 +122,7 @@ class Repository:
                 self._authorization = await self._answer(challenge)
                 response = await self._request(url)
             async with response:
-                if response.status != 200:
-                    raise PullFailed(_refusal(response.status, self._name, self._auth is not None))
+                self._check(response.status)
                 yield response
 
     async def _request(self, url: str) -> aiohttp.ClientResponse:
@@ -109,6 +130,12 @@ class Repository:
         if self._authorization:
             headers["Authorization"] = self._authorization
         return await self._session.get(url, headers=headers)
+
+    def _check(self, status: int) -> None:
+        if status == TOO_MANY_REQUESTS or status >= SERVER_FAULTS_FROM:
+            raise Interrupted(f"the registry answered {status}")
+        if status != 200:
+            raise PullFailed(_refusal(status, self._name, self._auth is not None))
 
     async def _answer(self, challenge: str) -> str:
         """The Authorization header that answers a WWW-Authenticate challenge."""
@@ -120,8 +147,7 @@ class Repository:
         query = {"service": fields.get("service", ""), "scope": f"repository:{self._name}:pull"}
         headers = {"Authorization": basic} if basic else {}
         async with self._session.get(fields.get("realm", ""), params=query, headers=headers) as response:
-            if response.status != 200:
-                raise PullFailed(_refusal(response.status, self._name, self._auth is not None))
+            self._check(response.status)
             token = await response.json()
         return f"Bearer {token.get('token') or token.get('access_token', '')}"
 
@@ -139,6 +165,16 @@ async def open_repository(
     connector = aiohttp.TCPConnector(ssl=tls)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         yield Repository(session, access.base_url(), name, auth)
+
+
+async def _retried(work: Callable[[], Awaitable[T]]) -> T:
+    for delay_s in RETRY_DELAYS_S:
+        try:
+            return await work()
+        except Interrupted as error:
+            log.info("registry_asked_again", error=str(error), retry_in_s=delay_s)
+            await asyncio.sleep(delay_s)
+    return await work()
 
 
 def _new_file(path: str) -> IO[bytes]:
@@ -164,6 +200,10 @@ def _failures_named() -> Iterator[None]:
         raise PullFailed(f"TLS failed: {error}") from None
     except aiohttp.ClientConnectorError as error:
         raise PullFailed(f"no route: {error.os_error.strerror or error}") from None
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, aiohttp.ClientPayloadError) as error:
+        if isinstance(error.__cause__, ssl.SSLError):
+            raise PullFailed(f"TLS failed: {error}") from None
+        raise Interrupted(f"the connection broke off: {type(error).__name__} {error}") from None
     except (aiohttp.ClientError, ValueError) as error:
         raise PullFailed(f"HTTP failed: {type(error).__name__} {error}") from None
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -47,8 +47,8 @@ class _Source:
 
 
 class NodeImages:
-    """`mirror` is the cluster's registry; `registries` says how to reach those that need more than TLS by the system's
-    CAs."""
+    """`mirror` is the cluster's registry; `registries`, and for all others `lookup`, say how a registry is reached: by
+    TLS and the system's CAs unless they say otherwise."""
 
     def __init__(
         self,
@@ -56,8 +56,10 @@ class NodeImages:
         platform: Platform,
         mirror: RegistryAccess | None = None,
         registries: Sequence[RegistryAccess] = (),
+        lookup: Callable[[str], RegistryAccess] = RegistryAccess,
     ) -> None:
         self._store, self._platform, self._mirror = store, platform, mirror
+        self._lookup = lookup
         self._registries = {access.host: access for access in (*registries, *((mirror,) if mirror else ()))}
         self._pulls: SingleFlight[Image] = SingleFlight()
         self._layers: SingleFlight[None] = SingleFlight()
@@ -97,7 +99,7 @@ class NodeImages:
         return images
 
     def _sources(self, reference: oci.Reference, auth: RegistryAuth | None) -> Sequence[_Source]:
-        named = self._registries.get(reference.registry, RegistryAccess(reference.registry))
+        named = self._registries.get(reference.registry) or self._lookup(reference.registry)
         last = _Source(named, reference.repository, auth)
         if self._mirror is None or reference.registry == self._mirror.host:
             return [last]

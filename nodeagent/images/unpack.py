@@ -18,9 +18,12 @@ import os
 import pwd
 import shutil
 import stat
+import subprocess
 import sys
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import IO, cast
 
 WHITEOUT_PREFIX = ".wh."
@@ -53,12 +56,32 @@ class HashingReader:
         return f"sha256:{self._hash.hexdigest()}"
 
 
-def decompressed(archive: IO[bytes]) -> IO[bytes]:
+def decompressed(archive: IO[bytes]) -> AbstractContextManager[IO[bytes]]:
     magic = archive.read(4)
     archive.seek(0)
     if magic == ZSTD_MAGIC:
-        raise BadLayer("the layer is compressed with zstd, which is not supported")
-    return cast(IO[bytes], gzip.open(archive)) if magic.startswith(GZIP_MAGIC) else archive
+        return from_zstd(archive)
+    return cast(IO[bytes], gzip.open(archive)) if magic.startswith(GZIP_MAGIC) else contextlib.nullcontext(archive)
+
+
+@contextlib.contextmanager
+def from_zstd(archive: IO[bytes]) -> Iterator[IO[bytes]]:
+    """By the program of Debian's package zstd, since Python has none before 3.14. Raises BadLayer."""
+    os.lseek(archive.fileno(), 0, os.SEEK_SET)  # what was read of it to look at the magic is in our buffer
+    try:
+        program = subprocess.Popen(["zstd", "-dcq"], stdin=archive, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except FileNotFoundError:
+        raise BadLayer("the layer is compressed with zstd: this node needs the package zstd") from None
+    with program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        try:
+            yield program.stdout
+        finally:
+            program.stdout.close()
+            if program.wait() > 0:
+                said = program.stderr.read().decode(errors="replace").strip()
+                raise BadLayer(f"zstd: {said}")
 
 
 def extract(archive: tarfile.TarFile) -> None:
@@ -121,8 +144,8 @@ def unpack(archive_path: str, directory: str, diff_id: str) -> None:
     """Raises BadLayer, OSError or tarfile.TarError. The process stays inside `directory` afterwards."""
     os.umask(0o022)
     pwd.getpwuid(0), grp.getgrgid(0)  # NSS loads its modules now: the chroot has none
-    with open(archive_path, "rb") as archive:
-        plain = HashingReader(decompressed(archive))
+    with open(archive_path, "rb") as archive, decompressed(archive) as content:
+        plain = HashingReader(content)
         os.chroot(directory)
         os.chdir("/")
         with tarfile.open(fileobj=plain, mode="r|", errorlevel=2) as members:  # type: ignore[call-overload]

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument("-t", "--tag", required=True, help="the image's name, such as web:1")
     build.add_argument("-f", "--file", default="", help="the Dockerfile (default: Dockerfile in the folder)")
     build.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
+    build.add_argument("--target", default="", metavar="STAGE", help="build up to this stage of the Dockerfile")
     build.add_argument("--no-cache", action="store_true", help="build every layer anew")
     build.add_argument("--push", action="store_true", help="push it to the cluster's registry as well")
     build.add_argument("context", metavar="FOLDER")
@@ -62,7 +63,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(builder: ImageBuilder, args: argparse.Namespace) -> int:
     build_args = dict(_pair(text) for text in args.build_arg)
-    name = builder.build(args.context, args.tag, dockerfile=args.file, build_args=build_args, no_cache=args.no_cache)
+    name = builder.build(
+        args.context, args.tag, dockerfile=args.file, build_args=build_args, no_cache=args.no_cache, target=args.target
+    )
     print(f"{name} built", flush=True)
     return _push_all(builder, args, [args.tag]) if args.push else Exit.OK
 

@@ -7,6 +7,7 @@ command line, not for a server.
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,14 +50,16 @@ class ImageBuilder:
         dockerfile: str = "",
         build_args: Mapping[str, str] | None = None,
         no_cache: bool = False,
+        target: str = "",
     ) -> str:
-        """Builds a Dockerfile's image and names it. Returns the canonical name. Raises ImageToolFailed,
-        oci.InvalidReference."""
+        """Builds a Dockerfile's image, or that of its stage `target`, and names it. Returns the canonical name. Raises
+        ImageToolFailed, oci.InvalidReference."""
         name = oci.canonical(tag)
         if not os.path.isdir(context):
             raise ImageToolFailed(f"building {tag}: {context} is no directory")
         dockerfile = dockerfile or _dockerfile(context)
         arguments = [f"--build-arg={key}={value}" for key, value in (build_args or {}).items()]
+        arguments += [f"--target={target}"] if target else []
         caching = "--no-cache" if no_cache else "--layers"
         # chroot isolation needs no OCI runtime: crun and runc refuse hosts that mount cgroup v1 and v2.
         self._run(
@@ -111,6 +114,10 @@ class ImageBuilder:
     def _run(self, what: str, options: Sequence[str], arguments: Sequence[str], *, quiet: bool = False) -> str:
         """buildah's stdout. Its lines go to `progress` as they come, unless quiet."""
         storage = [f"--root={self._root}/storage", f"--runroot={self._root}/run", "--storage-driver=overlay"]
+        if shutil.which("buildah") is None:
+            raise ImageToolFailed(
+                f"{what}: buildah is missing; it is in the package of that name (apt install buildah)"
+            )
         argv = [*PRIVATE_MOUNTS, "buildah", *storage, *options, *arguments]
         os.makedirs(self._root, mode=0o700, exist_ok=True)
         lines: list[str] = []

@@ -1,12 +1,14 @@
 """From a Dockerfile to a node's store, by way of a real registry that speaks TLS and wants a client certificate."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -191,6 +193,53 @@ def test_a_second_build_uses_the_cache(folder: Path, context: Path) -> None:
     lines.clear()
     builder.build(str(context), "cached:2")
     assert any("Using cache" in line for line in lines)
+
+
+def listed(folder: str) -> list[str]:
+    return os.listdir(folder) if os.path.isdir(folder) else []
+
+
+STAGES = """\
+FROM scratch AS base
+ARG WHAT=x
+ENV WHAT=$WHAT
+COPY . /content/
+FROM base AS first
+ENV STAGE=first
+FROM base AS last
+ENV STAGE=last
+"""
+
+
+async def test_a_stage_of_a_folder_with_a_dockerignore(folder: Path, builder: ImageBuilder, tmp_path: Path) -> None:
+    context = tmp_path / "context"
+    context.mkdir()
+    for name, text in {"Dockerfile": STAGES, ".dockerignore": "*.secret\n", "kept": "1", "my.secret": "2"}.items():
+        (context / name).write_text(text)
+    builder.build(str(context), "staged:1", target="first", build_args={"WHAT": "wood"})
+    saved = tmp_path / "staged.tar"
+    builder._run("saving", ["push"], ["docker.io/library/staged:1", f"oci-archive:{saved}:staged:1"], quiet=True)
+    [image] = await NodeImages(ImageStore(str(tmp_path / "store")), this_platform()).load(str(saved))
+    assert {"STAGE=first", "WHAT=wood"} <= set(image.config.env)
+    files = {name for layer in image.layer_paths for name in listed(f"{layer}/content")}
+    assert "kept" in files
+    assert "my.secret" not in files
+
+
+def test_builds_of_one_folder_at_the_same_time(folder: Path, context: Path) -> None:
+    def build(number: int) -> str:
+        return ImageBuilder(str(folder / "builder"), lambda line: None).build(str(context), f"busy:{number}")
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(build, range(3))) == [f"docker.io/library/busy:{number}" for number in range(3)]
+
+
+def test_without_buildah_its_package_is_named(
+    builder: ImageBuilder, context: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImageToolFailed, match="apt install buildah"):
+        builder.build(str(context), "web:1")
 
 
 @pytest.mark.parametrize(

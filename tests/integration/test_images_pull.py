@@ -16,6 +16,7 @@ from aiohttp import web
 
 from nodeagent.images import registry as registry_module
 from nodeagent.images.manifest import Platform, this_platform
+from nodeagent.images.registries import Registries
 from nodeagent.images.registry import RegistryAccess
 from nodeagent.images.service import NodeImages
 from nodeagent.images.store import ImageInUse, ImageStore
@@ -40,6 +41,8 @@ class FakeRegistry:
     authentication: str = ""
     """"", basic or bearer."""
     delay_s: float = 0.0
+    faults: list[int] = field(default_factory=list)
+    """What the next requests are answered with instead; 0: the connection is reset."""
     most_at_once: int = 0
     _at_once: int = 0
 
@@ -52,6 +55,8 @@ class FakeRegistry:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         path = request.path
         self.asked[path] += 1
+        if self.faults:
+            return self._fault(request, self.faults.pop())
         if path == "/token":
             return self._token(request)
         if challenge := self._challenge(request):
@@ -61,6 +66,12 @@ class FakeRegistry:
             body = self.manifests.get(f"{repository}:{reference}")
             return web.Response(body=body) if body else web.Response(status=404)
         return await self._blob(reference)
+
+    def _fault(self, request: web.Request, status: int) -> web.Response:
+        if status == 0:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(status=status or 500)
 
     async def _blob(self, reference: str) -> web.Response:
         self._at_once += 1
@@ -245,6 +256,33 @@ async def test_a_missing_image_says_where_it_was_looked_for(tmp_path: Path, regi
         f"from {mirror.address}: 404 not found: {registry.address}/app or its tag; "
         f"from {registry.address}: 404 not found: app or its tag"
     )
+
+
+async def test_a_registry_that_falters_is_asked_again(
+    tmp_path: Path, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "RETRY_DELAYS_S", (0.01, 0.02))
+    registry.serve_image("app", "1", [BASE])
+    registry.faults = [503, 0]
+    assert (await service(tmp_path, registry).pull(f"{registry.address}/app:1")).names
+    registry.faults = [500, 429, 502]
+    with pytest.raises(PullFailed, match="the registry answered 500"):
+        await service(tmp_path, registry).pull(f"{registry.address}/app:1")
+
+
+async def test_the_machines_administrator_says_how_a_registry_is_reached(
+    tmp_path: Path, registry: FakeRegistry
+) -> None:
+    registry.serve_image("app", "1", [BASE])
+    folder = tmp_path / "registries.d"
+    store = ImageStore(str(tmp_path / "store"))
+    insecure = Registries(folder, [registry.address])
+    assert (await NodeImages(store, this_platform(), lookup=insecure.access).pull(f"{registry.address}/app:1")).names
+    (folder / "reg.example:5000").mkdir(parents=True)
+    (folder / "reg.example:5000" / "ca.crt").write_text("no certificate")
+    images = NodeImages(store, this_platform(), lookup=Registries(folder).access)
+    with pytest.raises(PullFailed, match="cannot load the registry's certificates"):
+        await images.pull("reg.example:5000/app:1")
 
 
 async def test_nobody_answers(tmp_path: Path) -> None:

@@ -30,11 +30,30 @@ def secret(auths: dict[str, Any], key: str = ".dockerconfigjson") -> Secret:
         ("https://reg.example/v2/", "reg.example/app"),
         ("https://index.docker.io/v1/", "app:1"),
         ("docker.io", "library/app"),
+        ("reg.example/team", "reg.example/team/app:1"),
+        ("*.reg.example", "eu.reg.example/app"),
     ],
 )
 def test_the_images_registry_is_found(registry: str, image: str) -> None:
     auth = registry_auth(POD, image, Objects(secret({"other.example": {"username": "no"}, registry: ENTRY})))
     assert auth == RegistryAuth("me", "secret")
+
+
+@pytest.mark.parametrize(
+    ("registry", "image"),
+    [
+        ("reg.example", "reg.example:5000/app"),
+        ("reg.example/team", "reg.example/teams/app"),
+        ("*.example", "eu.reg.example/app"),
+    ],
+)
+def test_credentials_go_to_no_other_repository(registry: str, image: str) -> None:
+    assert registry_auth(POD, image, Objects(secret({registry: ENTRY}))) is None
+
+
+def test_the_more_specific_credentials_win() -> None:
+    entries = {"reg.example": {"username": "all", "password": "x"}, "reg.example/team": ENTRY}
+    assert registry_auth(POD, "reg.example/team/app", Objects(secret(entries))) == RegistryAuth("me", "secret")
 
 
 def test_the_older_format_and_the_joined_form() -> None:

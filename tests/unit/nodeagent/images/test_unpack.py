@@ -107,6 +107,14 @@ def test_the_later_entry_of_a_name_wins(tmp_path: Path) -> None:
     assert ((root / "x").read_bytes(), (root / "z").read_bytes()) == (b"file", b"2")
 
 
+def test_a_layer_compressed_with_zstd(tmp_path: Path) -> None:
+    plain = layer({"a": b"1" * 100_000})
+    packed = subprocess.run(["zstd", "-qc"], input=plain, capture_output=True, check=True).stdout
+    done = run(packed, tmp_path / "out", digest(plain))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "out" / "a").stat().st_size == 100_000
+
+
 @pytest.mark.parametrize(
     ("archive", "reason"),
     [

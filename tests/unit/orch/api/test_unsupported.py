@@ -56,10 +56,6 @@ def test_what_a_field_means_may_depend_on_others() -> None:
         blocked = blocking_field(pod(container(ports=ports)))
         assert blocked == ("spec.containers[0].ports[0].hostIP" if refused else None)
         assert blocking_field(pod(container(ports=ports), hostNetwork=True)) is None
-    disk, memory = ({"name": "v", "emptyDir": {"sizeLimit": 1, "medium": medium}} for medium in ("", "Memory"))
-    assert warnings_for(PODS, pod(volumes=[memory, disk])) == [
-        "spec.volumes[1].emptyDir.sizeLimit: is stored, but not acted on"
-    ]
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS, ids=lambda kind: kind.kind)
