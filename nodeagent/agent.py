@@ -59,6 +59,7 @@ STREAMS_MAX = 256
 LAST_WORDS_S = 1.0
 """For the last statuses to reach the server."""
 NETWORK_KINDS = (NODES, SERVICES, ENDPOINTSLICES)
+NETWORK_KIND_NAMES = frozenset(kind.kind for kind in NETWORK_KINDS)
 
 
 class NodeNetwork(Protocol):
@@ -292,7 +293,7 @@ class Agent:
         for change in changes:
             if change.kind in INPUT_KINDS:
                 self._input_changed(change)
-            elif change.kind != PODS.kind:
+            elif change.kind in NETWORK_KIND_NAMES:
                 self._network.apply(change.old, change.new)
         for change in changes:
             if change.kind == PODS.kind:

@@ -43,7 +43,7 @@ class NodeFacts:
     """Whether requests are promised (memory.min) and use beyond them is slowed down (memory.high)."""
 
 
-def sandbox_config(pod: Pod, log_directory: str, node: NodeFacts) -> SandboxConfig:
+def sandbox_config(pod: Pod, log_directory: str, node: NodeFacts, runtime_handler: str = "") -> SandboxConfig:
     """Raises ConfigError."""
     spec = pod.spec
     quality = qos_class(pod)
@@ -63,6 +63,7 @@ def sandbox_config(pod: Pod, log_directory: str, node: NodeFacts) -> SandboxConf
         share_process_namespace=bool(spec.share_process_namespace),
         sysctls={dotted(sysctl.name): sysctl.value for sysctl in sysctls},
         host_users=spec.host_users is not False,
+        runtime_handler=runtime_handler,
         port_mappings=() if spec.host_network else _port_mappings(pod),
     )
 

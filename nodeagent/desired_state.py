@@ -25,6 +25,7 @@ from orch.api.kinds import (
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    RUNTIMECLASSES,
     SECRETS,
     SERVICES,
 )
@@ -33,6 +34,7 @@ from orch.api.persistentvolume import PersistentVolume
 from orch.api.persistentvolumeclaim import PersistentVolumeClaim
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodStatus
+from orch.api.runtimeclass import RuntimeClass
 from orch.api.secret import Secret
 from orch.api.service import Service
 from orch.errors import BadRequest, OrchError
@@ -44,7 +46,8 @@ T = TypeVar("T", bound=Object)
 KINDS: dict[str, Kind[Any]] = {
     kind.kind: kind
     for kind in (
-        CONFIGMAPS, SECRETS, PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, SERVICES, ENDPOINTSLICES, NODES, PODS
+        CONFIGMAPS, SECRETS, PERSISTENTVOLUMECLAIMS, PERSISTENTVOLUMES, RUNTIMECLASSES, SERVICES, ENDPOINTSLICES,
+        NODES, PODS,
     )
 }  # fmt: skip
 STATUS, POSITION = "PodStatus", "Position"
@@ -84,8 +87,9 @@ class Change:
 
 
 class DesiredState:
-    """Implements volumes.VolumeInputs. `load` comes first, and raises OSError when the disk fails. Later failures are
-    logged: the node goes on from memory, and the next change that can be written brings all that is held."""
+    """Implements volumes.VolumeInputs and pod_parts.PodInputs. `load` comes first, and raises OSError when the disk
+    fails. Later failures are logged: the node goes on from memory, and the next change that can be written brings all
+    that is held."""
 
     def __init__(self, state_dir: Path, run_dir: Path) -> None:
         self._disk, self._memory = Journal(state_dir / JOURNAL_FILE), Journal(run_dir / JOURNAL_FILE)
@@ -132,6 +136,9 @@ class DesiredState:
 
     def persistent_volumes(self) -> Sequence[PersistentVolume]:
         return tuple(self._objects[PERSISTENTVOLUMES.kind].values())
+
+    def runtime_class(self, name: str) -> RuntimeClass | None:
+        return self._named(RUNTIMECLASSES, "", name)
 
     def services(self, namespace: str) -> tuple[Service, ...]:
         return tuple(s for s in self._objects[SERVICES.kind].values() if s.metadata.namespace == namespace)

@@ -13,6 +13,7 @@ from nodeagent.pod_instructions import EmitEvent, ReportStatus
 from nodeagent.runtime.interface import ImageService, Mount, Runtime
 from orch.api.pod.container import Container
 from orch.api.pod.spec import Pod
+from orch.api.runtimeclass import RuntimeClass
 from orch.kit.clock import Clock
 
 
@@ -60,13 +61,19 @@ class Reports(Protocol):
     def event(self, pod: Pod, event: EmitEvent) -> None: ...
 
 
+class PodInputs(Inputs, Protocol):
+    """The objects that pods are made from, as the node holds them."""
+
+    def runtime_class(self, name: str) -> RuntimeClass | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class PodParts:
     runtime: Runtime
     images: ImageService
     volumes: PodVolumes
     probes: PodProbes
-    inputs: Inputs
+    inputs: PodInputs
     reports: Reports
     clock: Clock
     node: NodeFacts

@@ -65,7 +65,19 @@ from orch.api.shared import ResourceRequirements
 async def run_sandbox(pod: Pod, parts: PodParts, do: RunSandbox) -> SandboxReady:
     directory = parts.log_directory(pod)
     directory.mkdir(parents=True, exist_ok=True)
-    return SandboxReady((await parts.runtime.run_pod_sandbox(sandbox_config(pod, str(directory), parts.node))).ip)
+    config = sandbox_config(pod, str(directory), parts.node, _runtime_handler(pod, parts))
+    return SandboxReady((await parts.runtime.run_pod_sandbox(config)).ip)
+
+
+def _runtime_handler(pod: Pod, parts: PodParts) -> str:
+    """Empty: the node's default. Raises ConfigError."""
+    name = pod.spec.runtime_class_name
+    if not name:
+        return ""
+    runtime_class = parts.inputs.runtime_class(name)
+    if runtime_class is None:
+        raise ConfigError(f'RuntimeClass "{name}" not found')
+    return runtime_class.handler
 
 
 async def prepare_volumes(pod: Pod, parts: PodParts, do: PrepareVolumes) -> VolumesReady:

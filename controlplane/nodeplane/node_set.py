@@ -1,4 +1,5 @@
-"""What each node must hold: its pods and what they name, its volumes, all Services, EndpointSlices, Nodes.
+"""What each node must hold: its pods and what they name, its volumes, all Services, EndpointSlices, Nodes,
+RuntimeClasses.
 
 Pure and incremental: one informer event costs what it changes, never a walk over all objects. No clock, no I/O.
 Invariant: for every node, `snapshot(node)` is what a node holds that applied an earlier snapshot and every delivery
@@ -20,6 +21,7 @@ from orch.api.kinds import (
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    RUNTIMECLASSES,
     SECRETS,
     SERVICES,
 )
@@ -38,7 +40,7 @@ EVERY_NODE = ""
 
 NAMED_KINDS: dict[str, Kind[Any]] = {kind.kind: kind for kind in (CONFIGMAPS, SECRETS, PERSISTENTVOLUMECLAIMS)}
 DELIVERED_KINDS: tuple[Kind[Any], ...] = (
-    *NAMED_KINDS.values(), PERSISTENTVOLUMES, SERVICES, ENDPOINTSLICES, NODES, PODS
+    *NAMED_KINDS.values(), PERSISTENTVOLUMES, RUNTIMECLASSES, SERVICES, ENDPOINTSLICES, NODES, PODS
 )  # fmt: skip
 
 AGENT_CONDITIONS = frozenset(
@@ -122,6 +124,7 @@ class NodeSets:
             PERSISTENTVOLUMECLAIMS.kind: self._named_object,
             PERSISTENTVOLUMES.kind: self._volume,
             NODES.kind: self._node,
+            RUNTIMECLASSES.kind: self._shared_object,
             SERVICES.kind: self._shared_object,
             ENDPOINTSLICES.kind: self._shared_object,
         }

@@ -17,6 +17,7 @@ from orch.api.pod.container import (
     ResourceFieldSelector,
     SecretKeySelector,
 )
+from orch.api.runtimeclass import RuntimeClass
 from orch.api.secret import Secret
 from orch.api.service import Service, ServicePort, ServiceSpec
 from orch.api.shared import ResourceRequirements
@@ -26,10 +27,13 @@ DOWNWARD = Downward("node-1", "192.168.0.1", "10.244.0.5", {"cpu": "2", "memory"
 
 
 class Objects:
-    """Implements environment.Inputs."""
+    """Implements pod_parts.PodInputs."""
 
-    def __init__(self, *objects: ConfigMap | Secret | Service) -> None:
+    def __init__(self, *objects: ConfigMap | Secret | Service | RuntimeClass) -> None:
         self._objects = objects
+
+    def runtime_class(self, name: str) -> RuntimeClass | None:
+        return next((o for o in self._objects if isinstance(o, RuntimeClass) and o.metadata.name == name), None)
 
     def config_map(self, namespace: str, name: str) -> ConfigMap | None:
         return next((o for o in self._objects if isinstance(o, ConfigMap) and o.metadata.name == name), None)

@@ -120,8 +120,8 @@ def test_a_policy_restarts_the_container_between_growth_and_shrinking() -> None:
     assert steps(done) == [ApplySizes((("other", "other-0"),), before, False)]
     done = node.give(SizesApplied({"other": size("2")}))
     assert [type(i) for i in steps(done)][:1] == [StopContainer]
-    done = create_all(node)
-    assert steps(done)[-1] == ApplySizes((), {"app": size("1", "128Mi"), "other": size("2")}, True)
+    assert ApplySizes((), {"other": size("2")}, True) in done
+    create_all(node)
     node.give(SizesApplied({}))
     counts = {s.name: s.restart_count for s in node.status.container_statuses or ()}
     assert counts == {"app": 1, "other": 0}

@@ -9,15 +9,26 @@ from msgspec.structs import replace
 from controlplane.nodeplane.node_set import EVERY_NODE, Delivery, NodeSets
 from orch.api.configmap import ConfigMap
 from orch.api.kind import Kind
-from orch.api.kinds import CONFIGMAPS, NODES, PODS, SECRETS, SERVICES
+from orch.api.kinds import (
+    CONFIGMAPS,
+    NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODS,
+    RUNTIMECLASSES,
+    SECRETS,
+    SERVICES,
+)
 from orch.api.node import NodeAddress, NodeCondition
 from orch.api.pod.container import ConfigMapEnvSource, EnvFromSource
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition, PodStatus
+from orch.api.runtimeclass import RuntimeClass
 from orch.api.secret import Secret
 from orch.api.service import Service
 from orch.api.shared import LocalObjectReference
 from tests.builders import meta, node, pod
+from tests.storage import bound_claim, on_node, pod_with, volume
 
 
 def a_pod(name: str, on: str, *config_maps: str, secret: str = "", **fields: Any) -> Pod:
@@ -167,3 +178,34 @@ def _object(what: str, number: int, names: int, revision: int, old: Any) -> Any:
     config_maps = [f"c{index}" for index in range(3) if names >> index & 1]
     labels = {"revision": str(revision)}
     return a_pod(f"p{number}", f"n{number % 2}", *config_maps, labels=labels, resource_version=str(revision))
+
+
+def test_a_claim_goes_with_the_pods_that_name_it() -> None:
+    sets = NodeSets()
+    assert sets.change(PERSISTENTVOLUMECLAIMS, None, bound_claim()) == []
+    user = pod_with("data", node="n1")
+    assert told(sets.change(PODS, None, user)) == ["n1 PersistentVolumeClaim data-uid", "n1 Pod pod-uid"]
+    assert told(sets.change(PODS, user, None)) == ["n1 -Pod pod-uid", "n1 -PersistentVolumeClaim data-uid"]
+
+
+def test_a_volume_goes_to_its_node_whether_or_not_it_is_used_and_to_all_when_it_is_anywhere() -> None:
+    sets = NodeSets()
+    here, anywhere = volume("here", host="n1"), volume("anywhere")
+    assert told(sets.change(PERSISTENTVOLUMES, None, here)) == ["n1 PersistentVolume here-uid"]
+    assert told(sets.change(PERSISTENTVOLUMES, None, anywhere)) == ["* PersistentVolume anywhere-uid"]
+    assert [item.uid for item in sets.snapshot("n1")] == ["anywhere-uid", "here-uid"]
+    assert [item.uid for item in sets.snapshot("n2")] == ["anywhere-uid"]
+    moved = replace(anywhere, spec=replace(anywhere.spec, node_affinity=on_node("n2")))
+    assert told(sets.change(PERSISTENTVOLUMES, anywhere, moved)) == [
+        "* -PersistentVolume anywhere-uid",
+        "n2 PersistentVolume anywhere-uid",
+    ]
+    assert told(sets.change(PERSISTENTVOLUMES, here, None)) == ["n1 -PersistentVolume here-uid"]
+    assert [item.uid for item in sets.snapshot("n1")] == []
+
+
+def test_every_node_knows_the_runtime_classes() -> None:
+    sets = NodeSets()
+    gvisor = RuntimeClass(metadata=meta("gvisor"), handler="runsc")
+    assert told(sets.change(RUNTIMECLASSES, None, gvisor)) == ["* RuntimeClass gvisor-uid"]
+    assert told(sets.change(RUNTIMECLASSES, gvisor, None)) == ["* -RuntimeClass gvisor-uid"]
