@@ -15,6 +15,7 @@ T = TypeVar("T", bound=Object)
 
 GENERATED_NAME_MAX_CHARS = 63
 NAME_SUFFIX_CHARS = 5
+COLLECTIONS = ("annotations", "labels", "finalizers", "owner_references")
 
 
 def check_addressed(kind: Kind[Any], obj: Object, namespace: str, name: str) -> None:
@@ -64,6 +65,7 @@ def for_create(kind: Kind[Any], obj: T, namespace: str, *, uid: str, now: dateti
         deletion_grace_period_seconds=None,
         self_link=None,
         generation=generation,
+        **_without_empties(obj.metadata),
     )
 
 
@@ -100,7 +102,13 @@ def _servers_own(new: ObjectMeta, old: ObjectMeta) -> dict[str, Any]:
         "generation": old.generation,
         "generate_name": new.generate_name or old.generate_name,
         "self_link": old.self_link,
+        **_without_empties(new),
     }
+
+
+def _without_empties(metadata: ObjectMeta) -> dict[str, Any]:
+    """What a client emptied is absent: Kubernetes writes no empty map or list in metadata."""
+    return {name: getattr(metadata, name) or None for name in COLLECTIONS}
 
 
 def _typed(kind: Kind[Any], obj: T) -> T:

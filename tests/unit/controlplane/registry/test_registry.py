@@ -181,6 +181,15 @@ async def test_of_updates_at_the_same_time_none_is_lost() -> None:
 
 
 @virtual
+async def test_labels_that_were_all_taken_off_are_absent() -> None:
+    async with world() as w:
+        await w.admin.create(CONFIGMAPS, config())
+        await w.admin.patch(CONFIGMAPS, "c", "default", {"metadata": {"labels": {"a": "b"}}})
+        bare = await w.admin.patch(CONFIGMAPS, "c", "default", {"metadata": {"labels": {"a": None}}})
+        assert bare.metadata.labels is None
+
+
+@virtual
 async def test_an_update_without_a_change_writes_nothing() -> None:
     async with world() as w:
         created = await w.admin.create(DEPLOYMENTS, new_deployment())
