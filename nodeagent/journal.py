@@ -43,13 +43,17 @@ class Journal:
         self._begun_bytes = self._appended_bytes = 0
 
     def load(self) -> list[Record]:
-        """What exists, oldest first; the file is then as small as can be."""
+        """What exists, oldest first; the file is then as small as can be. A full disk keeps nobody from reading,
+        but from appending until the file was rewritten."""
         newest: dict[tuple[str, str], Record] = {}
         for record in self._read():
             newest.pop((record.kind, record.uid), None)
             if record.data:
                 newest[record.kind, record.uid] = record
-        self.rewrite(newest.values())
+        try:
+            self.rewrite(newest.values())
+        except OSError as error:
+            log.error("journal_not_rewritten", path=str(self._path), error=str(error), next="with the next change")
         return list(newest.values())
 
     @property

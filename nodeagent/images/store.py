@@ -17,11 +17,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import msgspec
+import structlog
 
 from nodeagent.images.manifest import Manifest, Platform, digest_of, parse_config, parse_manifest
 from nodeagent.runtime.interface import Image, PullFailed
 from orch import oci
 from orch.errors import OrchError
+
+log = structlog.get_logger(__name__)
 
 LAYER_KEY_DIGITS = 28
 """A layer's folder is called by so many hex digits of its diff id: overlayfs takes one page of options, which must hold
@@ -59,14 +62,13 @@ class ImageStore:
         return tuple(self._images.values())
 
     def find(self, reference: str) -> Image | None:
-        """By id or by name. Raises oci.InvalidReference."""
-        if image := self._images.get(reference):
-            return image
-        if oci.is_digest(reference):
-            return None
-        parsed = oci.parse(reference)
-        name = f"{parsed.name}@{parsed.digest}" if parsed.digest else str(parsed)
-        return next((image for image in self._images.values() if name in image.names), None)
+        """By id or by name; one that has lost a layer since it was entered is not here. Raises oci.InvalidReference."""
+        image = self._images.get(reference)
+        if image is None and not oci.is_digest(reference):
+            parsed = oci.parse(reference)
+            name = f"{parsed.name}@{parsed.digest}" if parsed.digest else str(parsed)
+            image = next((known for known in self._images.values() if name in known.names), None)
+        return image if image is not None and all(map(os.path.isdir, image.layer_paths)) else None
 
     def layer_path(self, diff_id: str) -> str:
         return os.path.join(self._root, "layers", layer_key(diff_id))
@@ -90,11 +92,13 @@ class ImageStore:
             self._held.subtract(keys)
 
     def read_blob(self, digest: str) -> bytes | None:
+        """None when it is not here or is damaged: it is fetched again."""
         try:
             with open(self._blob_path(digest), "rb") as blob:
-                return blob.read()
+                body = blob.read()
         except FileNotFoundError:
             return None
+        return body if digest_of(body) == digest else None
 
     def add_image(self, manifest: bytes, config: bytes, names: Iterable[str]) -> Image:
         """Enters an image whose layers are all here. A name that another image had moves to this one."""
@@ -140,6 +144,9 @@ class ImageStore:
             with open(self._index_path, "rb") as index:
                 entries = msgspec.json.decode(index.read(), type=list[_Entry])
         except FileNotFoundError:
+            return
+        except msgspec.MsgspecError as error:
+            log.error("image_index_unreadable", path=self._index_path, error=str(error), next="images are pulled again")
             return
         for entry in entries:
             if image := self._assemble(entry):

@@ -1,5 +1,6 @@
 """The journal of objects: what is read back, whatever happened."""
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -67,3 +68,21 @@ def test_a_journal_that_has_grown_says_so_until_it_is_written_anew(path: Path, m
 def test_only_root_reads_it(path: Path) -> None:
     Journal(path).load()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk_keeps_nobody_from_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Journal(path)
+    first.load()
+    first.append([record("a", 1)])
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    second = Journal(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "write_atomic", full)
+        assert [r.uid for r in second.load()] == ["a"]
+        with pytest.raises(OSError, match="descriptor"):
+            second.append([record("b", 2)])
+    second.rewrite([record("a", 1), record("b", 2)])
+    assert [uid for uid, _ in contents(path)] == ["a", "b"]

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from nodeagent.images.store import ImageStore
 from tests.images import blobs, digest, image_config, layer
 
@@ -50,6 +52,28 @@ def test_an_image_that_lost_a_layer_or_a_blob_is_not_there(tmp_path: Path) -> No
     add(store, [BASE], TAG)
     os.rmdir(store.layer_path(digest(BASE)))
     assert ImageStore(str(tmp_path)).find(TAG) is None
+
+
+def test_a_layer_that_vanishes_takes_its_image_along(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path))
+    image_id = add(store, [BASE], TAG)
+    os.rmdir(store.layer_path(digest(BASE)))
+    assert store.find(TAG) is None
+    assert store.find(image_id) is None
+
+
+@pytest.mark.parametrize("name", ["manifest", "config", "index"])
+def test_a_damaged_file_costs_the_image_and_no_more(tmp_path: Path, name: str) -> None:
+    store = ImageStore(str(tmp_path))
+    add(store, [BASE], TAG)
+    bodies = {"manifest": blobs([BASE])[0], "config": image_config([BASE])}
+    path = tmp_path / "blobs/sha256" / digest(bodies[name]).removeprefix("sha256:") if name in bodies else None
+    path = path or tmp_path / "index.json"
+    path.write_bytes(path.read_bytes()[:-7])
+    again = ImageStore(str(tmp_path))
+    assert again.find(TAG) is None
+    add(again, [BASE], TAG)
+    assert ImageStore(str(tmp_path)).find(TAG) is not None
 
 
 def test_a_moved_tag_leaves_the_old_image_without_it(tmp_path: Path) -> None:
