@@ -1,7 +1,8 @@
 """Request paths of the Kubernetes API, split by hand. Pure: no table of kinds, no request."""
 
-from dataclasses import dataclass
 from urllib.parse import unquote
+
+import msgspec
 
 NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
 """`/namespaces/x/status` is a subresource of the Namespace, `/namespaces/x/pods` a collection in it."""
@@ -9,8 +10,7 @@ PROXY = "proxy"
 """The subresource whose path goes on: what follows is the proxied server's."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResourcePath:
+class ResourcePath(msgspec.Struct, frozen=True):
     """`/api/<version>/...` or `/apis/<group>/<version>/...` below the version. Empty name: the collection."""
 
     group: str

@@ -18,7 +18,7 @@ from controlplane.controllers.runner import Controller, Watch
 from orch.api.kind import Kind, KindTable
 from orch.api.meta import Object, OwnerReference
 from orch.api.metadata import FOREGROUND_FINALIZER, ORPHAN_FINALIZER
-from orch.client.informer import Informers, Key
+from orch.client.informer import Index, Informers, Key
 
 OWNERS_INDEX = "owners"
 
@@ -126,12 +126,13 @@ class OwnerGraph:
     def __init__(self, informers: Informers, kinds: KindTable) -> None:
         self._informers, self._kinds = informers, kinds
         self._watched: dict[str, Kind[Object]] = {}
+        self._owned: dict[str, tuple[Kind[Object], Index[Object]]] = {}
 
     def watch(self, kind: Kind[Object]) -> Watch[Object]:
         """Takes the kind into the graph; the watch that feeds the collector."""
         informer = self._informers.of(kind)
-        informer.add_index(OWNERS_INDEX, lambda obj: [ref.uid for ref in obj.metadata.owner_references or ()])
-        self._watched[kind.resource] = kind
+        owned = informer.add_index(OWNERS_INDEX, lambda obj: [ref.uid for ref in obj.metadata.owner_references or ()])
+        self._watched[kind.resource], self._owned[kind.resource] = kind, (kind, owned)
 
         def keys_of(old: Object | None, new: Object | None) -> Iterable[Key]:
             return self._keys(kind, old, new)
@@ -147,11 +148,7 @@ class OwnerGraph:
         return [self._owner(item, ref) for ref in item.obj.metadata.owner_references or ()]
 
     def dependents(self, uid: str) -> list[Item]:
-        return [
-            Item(kind, obj)
-            for kind in self._watched.values()
-            for obj in self._informers.of(kind).indexed(OWNERS_INDEX, uid)
-        ]
+        return [Item(kind, obj) for kind, owned in self._owned.values() for obj in owned.get(uid)]
 
     def _owner(self, item: Item, ref: OwnerReference) -> Owner:
         kind = self._kind_of(ref)

@@ -26,7 +26,7 @@ from controlplane.store import keys
 from controlplane.store.backend import Backend, Delete, Guard, Put, Refused, StoreError
 from controlplane.store.cache import WatchCache
 from controlplane.store.leases import SharedLeases
-from controlplane.store.objects import Actor, ObjectFormat, encode_stored, moved_to, stored_at, with_revision
+from controlplane.store.objects import Actor, ObjectFormat, OwnWrite, encode_stored, moved_to, stored_at, with_revision
 from controlplane.store.shelf import unreadable
 from orch.api.causes import invalid
 from orch.api.kind import Kind
@@ -241,7 +241,6 @@ class Registry:
         if dry_run:
             return _not_written(write, data)
         revision = await self._transact(write, data)
-        await self._cache.reached(revision)
         if plan.obj is None:
             assert write.old is not None
             return moved_to(write.old, revision)
@@ -251,15 +250,28 @@ class Registry:
     async def _transact(self, write: _Write[T], data: bytes) -> int:
         key = keys.object_key(write.kind, write.namespace, write.name)
         guard = Guard(key, mod_revision=write.old.revision if write.old else 0)
+        guards = (guard, *write.plan.guards)
+        actor = Actor(write.context.user.name, write.context.request_id)
+        if write.plan.obj is None:
+            writes = (Delete(key), Put(keys.DELETED_BY, self._format.seal_actor(actor)), *write.plan.writes)
+            return await self._committed(guards, writes)
         lease = await self._lease_for(write)
-        writes = (*self._object_writes(write, key, data, lease), *write.plan.writes)
+        own = OwnWrite(write.plan.obj, data, self._format.seal(write.kind, key, data, actor))
+        self._cache.expect(key, own)
         try:
-            result = await self._backend.commit((guard, *write.plan.guards), writes)
+            return await self._committed(guards, (Put(key, own.value, lease), *write.plan.writes))
+        finally:
+            self._cache.expect_no_more(key, own)
+
+    async def _committed(self, guards: Sequence[Guard], writes: Sequence[Put | Delete]) -> int:
+        """The revision of the write, which the cache has reached."""
+        try:
+            result = await self._backend.commit(guards, writes)
         except StoreError as error:
             # It may have happened: no Retry-After, which clients take as leave to send a write again.
             raise Timeout(f"the store did not confirm the write, whose outcome is unknown: {error}") from error
+        await self._cache.reached(result.revision)
         if isinstance(result, Refused):
-            await self._cache.reached(result.revision)
             raise _Refused
         return result.revision
 
@@ -270,12 +282,6 @@ class Registry:
             return await self._leases.current()
         except StoreError as error:
             raise ServiceUnavailable(f"the store does not answer: {error}", retry_after_s=1) from error
-
-    def _object_writes(self, write: _Write[T], key: str, data: bytes, lease: int) -> Sequence[Put | Delete]:
-        actor = Actor(write.context.user.name, write.context.request_id)
-        if write.plan.obj is None:
-            return Delete(key), Put(keys.DELETED_BY, self._format.seal_actor(actor))
-        return (Put(key, self._format.seal(write.kind, key, data, actor), lease),)
 
 
 def _says_the_same(new: T, old: T) -> bool:

@@ -9,7 +9,7 @@ floors and `revision`.
 import asyncio
 import heapq
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 import structlog
@@ -18,7 +18,7 @@ from controlplane.registry.interface import Stored, StoredEvent
 from controlplane.store import keys
 from controlplane.store.backend import Backend, Changes, Compacted, Entry, StoreError
 from controlplane.store.history import FellBehind
-from controlplane.store.objects import ObjectFormat
+from controlplane.store.objects import ObjectFormat, OwnWrite, stored_at
 from controlplane.store.shelf import Selection, Shelf, Unreadable
 from controlplane.store.transform import UnreadableValue
 from orch.api.kind import Kind, KindTable
@@ -59,6 +59,7 @@ class WatchCache:
         self._unknown: dict[tuple[str, str], dict[str, Entry]] = {}
         self._awaited: list[tuple[int, int, asyncio.Future[None]]] = []
         self._awaited_count = 0
+        self._own_writes: dict[str, OwnWrite] = {}
         self._readers: list[asyncio.Future[int]] = []
         self._reader_arrived = asyncio.Event()
 
@@ -94,20 +95,33 @@ class WatchCache:
     def select(self, kind: Kind[T], selection: Selection) -> tuple[Stored[T], ...]:
         return self.shelf(kind).select(selection)
 
+    def expect(self, key: str, write: OwnWrite) -> None:
+        """Told before the commit, so that an object that comes back as this process wrote it is not decoded again."""
+        self._own_writes[key] = write
+
+    def expect_no_more(self, key: str, write: OwnWrite) -> None:
+        """Told once the write has come back or failed."""
+        if self._own_writes.get(key) is write:
+            del self._own_writes[key]
+
     async def reached(self, revision: int) -> None:
         """Returns when the cache shows `revision` or later. Raises Timeout."""
         if self.revision >= revision:
             return
-        future = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
         self._awaited_count += 1
         heapq.heappush(self._awaited, (revision, self._awaited_count, future))
+        timer = loop.call_later(REACH_TIMEOUT_S, self._give_up, revision, future)  # a fifth of asyncio.timeout's cost
         try:
-            async with asyncio.timeout(REACH_TIMEOUT_S):
-                await future
-        except TimeoutError:
-            raise Timeout(
-                f"the server's view is at revision {self.revision} and did not reach {revision} in {REACH_TIMEOUT_S} s"
-            ) from None
+            await future
+        finally:
+            timer.cancel()
+
+    def _give_up(self, revision: int, future: asyncio.Future[None]) -> None:
+        if not future.done():
+            why = f"is at revision {self.revision} and did not reach {revision} in {REACH_TIMEOUT_S} s"
+            future.set_exception(Timeout(f"the server's view {why}"))
 
     async def store_revision(self) -> int:
         """The store's revision at some moment after this call. Raises ServiceUnavailable."""
@@ -154,7 +168,7 @@ class WatchCache:
         while True:
             if batch:
                 yield batch
-            changed, end = shelf.changed, cursor
+            end = cursor
             try:
                 cursor, batch = shelf.events(cursor, selection)
             except FellBehind:
@@ -166,9 +180,7 @@ class WatchCache:
                 batch = (self.bookmark(shelf.kind),)
                 bookmark_due = loop.time() + BOOKMARK_INTERVAL_S
                 continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(bookmark_due if bookmarks else None):
-                    await changed.wait()
+            await shelf.change(bookmark_due if bookmarks else None)
 
     def bookmark(self, kind: Kind[T], annotations: dict[str, str] | None = None) -> StoredEvent[T]:
         """Says that everything up to the cache's revision has been delivered."""
@@ -281,6 +293,9 @@ class WatchCache:
 
     def _read(self, shelf: Shelf, entry: Entry) -> Stored[Any] | Unreadable:
         """One damaged value must not take the other kinds with it: its place is kept, loudly."""
+        own = self._own_writes.get(entry.key)
+        if own is not None and own.value == entry.value:
+            return stored_at(own.obj, own.data, entry.mod_revision)
         try:
             return self._format.open(shelf.kind, entry)
         except UnreadableValue as error:

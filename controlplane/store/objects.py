@@ -5,6 +5,7 @@ clients get are made once per revision, by splicing resourceVersion in right aft
 again. Every codec writes apiVersion, kind and metadata first, so that place is unambiguous.
 """
 
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,6 +39,15 @@ class _Envelope(msgspec.Struct):
 
 _encode = msgspec.json.Encoder().encode
 _open_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+@dataclass(frozen=True, slots=True)
+class OwnWrite:
+    """A write of this process: `value` is what goes into the store, `data` the JSON of `obj` within it."""
+
+    obj: Any
+    data: bytes
+    value: bytes
 
 
 class ObjectFormat:

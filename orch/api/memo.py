@@ -52,6 +52,6 @@ def remembered(function: Callable[[S, *Ts], R]) -> Callable[[S, *Ts], R]:
         text = _encode(value)
         if len(text) > ARGUMENT_MAX_BYTES:
             return function(value, *others)
-        return known(_Argument(value, text), *others)  # type: ignore[arg-type]
+        return known(_Argument(value, text), *others)
 
     return remembering

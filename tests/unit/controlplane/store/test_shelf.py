@@ -1,8 +1,10 @@
+import asyncio
 from typing import Any
 
 import pytest
 
 from controlplane.registry.interface import Stored
+from controlplane.registry.listing import selection_of
 from controlplane.store.history import FellBehind
 from controlplane.store.objects import encode_stored, stored_at
 from controlplane.store.shelf import EVERYTHING, Selection, Shelf
@@ -104,11 +106,29 @@ def test_entering_and_leaving_a_selector(before: str | None, after: str | None, 
         assert (events[0].stored.revision, events[0].stored.obj.metadata.resource_version) == (2, "2")
 
 
-def test_a_reset_shelf_is_empty_and_cuts_its_watchers_off() -> None:
+async def test_a_reset_shelf_is_empty_and_cuts_its_watchers_off() -> None:
     shelf = filled("a/x")
-    cursor, changed = shelf.history.end, shelf.changed
-    shelf.reset(9)
-    assert changed.is_set()
+    cursor = shelf.history.end
+    async with asyncio.timeout(1), asyncio.TaskGroup() as group:
+        group.create_task(shelf.change(None))
+        await asyncio.sleep(0)
+        shelf.reset(9)
     assert shelf.select(EVERYTHING) == ()
     with pytest.raises(FellBehind):
         shelf.events(cursor, EVERYTHING)
+
+
+async def test_a_wait_for_a_change_ends_at_its_deadline() -> None:
+    shelf = filled("a/x")
+    async with asyncio.timeout(1):
+        await shelf.change(asyncio.get_running_loop().time() + 0.01)
+
+
+def test_watchers_with_equal_selections_get_the_same_batch() -> None:
+    shelf = filled("a/x")
+    selections = [selection_of(PODS, "a", "app!=web", "status.phase!=Failed") for _ in range(2)]
+    (_, first), (_, second) = (shelf.events(0, selection) for selection in selections)
+    assert first is second
+    assert [event.type for event in first] == [EventType.ADDED]
+    other = shelf.events(0, selection_of(PODS, "a", "app=web", "status.phase!=Failed"))[1]
+    assert not other
