@@ -6,7 +6,7 @@ free, the most important first. On disk, since the pod's object may by then ask 
 Invariant: the answer to a resize is on disk before anybody acts on it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,18 @@ def verdict(wanted: Pod, held: Pod, taken: Mapping[str, int], allocatable: Mappi
 
 
 @dataclass(frozen=True, slots=True)
+class Holding:
+    """A pod with what it holds, and how much that is: counted once, since all of them are summed up often."""
+
+    pod: Pod
+    requests: Mapping[str, int]
+
+    @staticmethod
+    def of(pod: Pod) -> "Holding":
+        return Holding(pod, pod_requests(pod))
+
+
+@dataclass(frozen=True, slots=True)
 class _Waiting:
     wanted: Pod
     tell: Callable[[ResizeDecided], None]
@@ -85,17 +97,24 @@ class Allocations:
         decoder = msgspec.json.Decoder(dict[str, ResourceRequirements])
         for record in self._journal.load():
             self._saved[record.uid] = decoder.decode(record.data)
-        self._held: dict[str, Pod] = {}
+        self._held: dict[str, Holding] = {}
         self._waiting: dict[str, _Waiting] = {}
         self._asked = 0
+        self._listeners: list[Callable[[Iterable[Holding]], None]] = []
+
+    def watch(self, listener: Callable[[Iterable[Holding]], None]) -> None:
+        """Told of all pods whenever what one holds changes."""
+        self._listeners.append(listener)
 
     def admitted(self, pod: Pod) -> Pod:
         """The pod with what it holds here: what it asks for when it is new."""
         uid = pod.metadata.uid
         if uid not in self._saved:
             self._save(uid, sizes_of(pod))
-        self._held[uid] = sized(pod, self._saved[uid])
-        return self._held[uid]
+        held = sized(pod, self._saved[uid])
+        self._held[uid] = Holding.of(held)
+        self._tell()
+        return held
 
     def ask(self, wanted: Pod, tell: Callable[[ResizeDecided], None]) -> None:
         """The answer is told at once; one that was Deferred is followed by another as soon as that changes."""
@@ -111,6 +130,7 @@ class Allocations:
         if self._saved.pop(uid, None) is not None:
             self._note(Record(ALLOCATION, uid))
         if held is not None:
+            self._tell()
             self._try_again()
 
     def forget_others(self) -> None:
@@ -119,24 +139,25 @@ class Allocations:
             del self._saved[uid]
             self._note(Record(ALLOCATION, uid))
 
-    def pods(self) -> tuple[Pod, ...]:
-        """With what each holds."""
-        return tuple(self._held.values())
-
     def _decide(self, asking: _Waiting) -> None:
         wanted, uid = asking.wanted, asking.wanted.metadata.uid
         if (held := self._held.get(uid)) is None:
             return
-        reason, message = verdict(wanted, held, self._taken_beside(uid), self._allocatable)
+        reason, message = verdict(wanted, held.pod, self._taken_beside(uid), self._allocatable)
         if reason == DEFERRED:
             self._waiting[uid] = asking
         if not reason:
-            self._held[uid] = sized(held, sizes_of(wanted))
+            self._held[uid] = Holding.of(sized(held.pod, sizes_of(wanted)))
             self._save(uid, sizes_of(wanted))
+            self._tell()
         log.info("resize_decided", pod=f"{wanted.metadata.namespace}/{wanted.metadata.name}", uid=uid, refused=reason)
         asking.tell(ResizeDecided(sizes_of(wanted), reason, message))
-        if not reason and _gives_back(held, wanted):
+        if not reason and _gives_back(held.pod, wanted):
             self._try_again()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener(self._held.values())
 
     def _try_again(self) -> None:
         for waiting in sorted(self._waiting.values(), key=lambda waiting: waiting.rank):
@@ -147,10 +168,10 @@ class Allocations:
 
     def _refused(self, waiting: _Waiting) -> str:
         uid = waiting.wanted.metadata.uid
-        return verdict(waiting.wanted, self._held[uid], self._taken_beside(uid), self._allocatable)[0]
+        return verdict(waiting.wanted, self._held[uid].pod, self._taken_beside(uid), self._allocatable)[0]
 
     def _taken_beside(self, uid: str) -> dict[str, int]:
-        others = [pod_requests(pod) for other, pod in self._held.items() if other != uid]
+        others = [held.requests for other, held in self._held.items() if other != uid]
         return {name: sum(request[name] for request in others) for name in ("cpu", "memory")}
 
     def _save(self, uid: str, sizes: Sizes) -> None:

@@ -54,6 +54,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     period = "seconds that pods get to end when SIGPWR says that the machine goes down; 0: they are left alone"
     add("--shutdown-grace-period", type=float, default=0.0, metavar="S", help=period)
     add("--shutdown-grace-period-critical", type=float, default=0.0, metavar="S", help="the part for critical pods")
+    reserved = "cpu=500m,memory=1Gi,ephemeral-storage=1Gi: kept from pods for the system"
+    add("--system-reserved", default="", metavar="NAME=AMOUNT,...", help=reserved)
+    add("--pod-pids-limit", type=int, default=-1, metavar="N", help="processes of a pod; -1: what is usual here")
+    add("--memory-qos", action="store_true", help="promise memory requests, slow down use beyond (cgroup v2)")
     add("--eviction-hard", metavar="SIGNAL<AMOUNT,...", help="what a node must have left, else a pod is ended at once")
     add("--eviction-soft", default="", metavar="SIGNAL<AMOUNT,...", help="the same, after a grace period")
     add("--eviction-soft-grace-period", default="", metavar="SIGNAL=DURATION,...")

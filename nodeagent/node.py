@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from nodeagent.agent import Agent
+from nodeagent.allocatable import InvalidReserve, PodsCgroups, eviction_reserve, pods_share, system_reserve, without
 from nodeagent.allocations import Allocations
 from nodeagent.container_config import NodeFacts
 from nodeagent.desired_state import DesiredState
@@ -95,6 +96,7 @@ class MachineGoesDown(OrchError):
 FAULTS_THAT_STAY = (
     InvalidThresholds,
     InvalidPolicy,
+    InvalidReserve,
     AlreadyRunning,
     JoinRefused,
     SharedMountNamespace,
@@ -163,9 +165,17 @@ class _NodeParts:
         share = NodeShare(options.cpus, options.memory)
         self._machine = read_machine(share, options.state_dir)
         amounts = capacity(self._machine)
+        self._pods_share = pods_share(amounts, system_reserve(options.system_reserved))
         self._facts = NodeFacts(
-            options.node_name, str(options.node_ip), amounts, self._machine.memory_bytes, options.cluster_domain
+            options.node_name,
+            str(options.node_ip),
+            without(self._pods_share, eviction_reserve(amounts, self._eviction_policy.thresholds)),
+            self._machine.memory_bytes,
+            options.cluster_domain,
+            pod_pids_max=options.pod_pids_limit if options.pod_pids_limit > 0 else None,
+            memory_qos=options.memory_qos,
         )
+        self._pods_cgroups = PodsCgroups(options.cgroup_root, self._cgroups)
         self._desired = DesiredState(options.state_dir, options.run_dir)
         self._outbox = Outbox(options.node_name, self._desired, self._clock)
         self._period = ShutdownPeriod(options.shutdown_grace_period, options.shutdown_grace_period_critical)
@@ -212,6 +222,7 @@ class _NodeParts:
         self._cgroups.create(
             self._options.cgroup_root, Resources(cpu_quota_us=quota_us, memory_limit_bytes=memory or None)
         )
+        self._pods_cgroups.limit(self._pods_share)
 
     async def _certificate(self) -> NodeCertificate:
         options = self._options
@@ -288,6 +299,8 @@ class _NodeParts:
         volumes: Volumes,
     ) -> Agent:
         options = self._options
+        allocations = Allocations(self._facts.allocatable, options.state_dir)
+        allocations.watch(self._pods_cgroups.pods_changed)
         parts = PodParts(
             runtime=runtime,
             images=images,
@@ -297,7 +310,7 @@ class _NodeParts:
             reports=self._outbox,
             clock=self._clock,
             node=self._facts,
-            allocations=Allocations(self._facts.allocatable, options.state_dir),
+            allocations=allocations,
             pod_logs=options.state_dir / "logs" / "pods",
         )
         agent = Agent(
@@ -328,6 +341,7 @@ class _NodeParts:
             not_ready=not_ready,
             runtime=RUNTIME_VERSION,
             pressures=self._conditions.current,
+            allocatable=self._facts.allocatable,
             images=self._store.images(),
         )
 

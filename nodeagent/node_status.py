@@ -5,7 +5,7 @@ Capacity is the node's share of the machine: /proc limited by `--cpus` and `--me
 
 import os
 import platform
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +73,10 @@ def node_object(
     runtime: str,
     pressures: Collection[str] = (),
     images: Iterable[Image] = (),
+    allocatable: Mapping[str, str] | None = None,
 ) -> Node:
     """`not_ready`: why the node takes no pods yet; empty: it does. `runtime`: name and version, as `crun://1.8.1`.
-    `pressures`: the conditions of pressure that are True."""
+    `pressures`: the conditions of pressure that are True. `allocatable`: what pods may have; None: all of it."""
     amounts = capacity(machine)
     labels = {
         "kubernetes.io/hostname": name,
@@ -88,7 +89,7 @@ def node_object(
         status=NodeStatus(
             addresses=addresses,
             capacity=dict(amounts),
-            allocatable=dict(amounts),
+            allocatable=dict(amounts if allocatable is None else allocatable),
             conditions=_conditions(not_ready, pressures),
             images=container_images(images),
             node_info=_system_info(machine, runtime),
