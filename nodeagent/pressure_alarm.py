@@ -14,8 +14,9 @@ from nodeagent.runtime.cgroups import Layout
 
 log = structlog.get_logger(__name__)
 
-STALL_TRIGGER = b"some 150000 1000000"
-"""Somebody waited for memory for 150 ms within one second (Documentation/accounting/psi.rst)."""
+STALL_TRIGGER = b"some 300000 2000000\0"
+"""Somebody waited for memory for 300 ms within 2 s, the only window that needs no CAP_SYS_RESOURCE
+(Documentation/accounting/psi.rst). The kernel overwrites the last byte."""
 USAGE_FILE = "memory.usage_in_bytes"
 
 
