@@ -9,7 +9,7 @@ import pytest
 
 from nodeagent import agent as agent_module
 from nodeagent.agent import Agent
-from nodeagent.desired_state import DesiredState, Item, Position
+from nodeagent.desired_state import Change, DesiredState, Item, Position
 from nodeagent.fake_parts import FakeNetwork
 from nodeagent.link import LinkLost
 from nodeagent.outbox import Outbox
@@ -154,3 +154,27 @@ async def test_a_worker_that_was_well_for_a_while_begins_its_back_off_anew(tmp_p
     assert len(backoff) == 1
     assert not await alone.agent._came_to_its_end(a_pod(), breaks)
     assert len(backoff) == 0
+
+
+async def test_a_pod_that_the_node_refuses_fails_and_one_that_it_ends_was_disrupted(tmp_path: Path) -> None:
+    """1. `web` runs 2. the node is under pressure: `late` comes and is refused 3. `web` is evicted 4. its containers
+    are taken away, for the sake of the disk."""
+    alone = Alone(tmp_path, a_pod())
+    runtime, told = alone.machine.runtime, alone.machine.told
+    async with running(alone.agent.run()):
+        await settle(lambda: runtime.running("web-uid") == ["app"])
+        alone.refused = EndPod("Evicted", "The node had condition: [DiskPressure]. ", 0.0, disrupts=False)
+        late = a_pod(meta={"name": "late", "uid": "late-uid"})
+        alone.agent.desired_changed([Change("Pod", None, late)], 6)
+        await settle(lambda: told.status.reason == "Evicted")
+        assert (told.status.phase, told.status.message) == ("Failed", "The node had condition: [DiskPressure]. ")
+        assert "DisruptionTarget" not in {condition.type for condition in told.status.conditions or ()}
+        assert runtime.configs("late-uid") == []
+        assert [pod.metadata.name for pod, _ in alone.agent.active_pods()] == ["web"]
+        await alone.agent.end_pod("web-uid", EndPod("Evicted", "The node was low on resource: memory. ", 1.0), 10.0)
+        await settle(lambda: told.status.phase == "Failed" and told.status.message.startswith("The node was low"))
+        [target] = [c for c in told.status.conditions or () if c.type == "DisruptionTarget"]
+        assert (target.status, target.reason) == ("True", "TerminationByKubelet")
+        assert told.events.count("Evicted") == 2
+        await alone.agent.remove_dead_containers()
+        assert await runtime.list_containers() == []
