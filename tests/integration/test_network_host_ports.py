@@ -199,11 +199,12 @@ def received(netns: Netns, address: str, port: int, pod: Netns, frames: Sequence
             return found
 
 
-@pytest.mark.parametrize("reverse_path", ["0", "2"])
-def test_a_pod_cannot_send_from_another_address(world: World, reverse_path: str) -> None:
-    """Also where the machine's own setting makes reverse path filtering loose."""
+@pytest.mark.parametrize("filtered", [True, False])
+def test_a_pod_cannot_send_from_another_address(world: World, filtered: bool) -> None:
+    """Also where the machine's own configuration turns reverse path filtering off for new links."""
     own, other = world.attach("a"), world.attach("b")
-    world.node.exec("sh", "-c", f"echo {reverse_path} > /proc/sys/net/ipv4/conf/all/rp_filter")
+    if not filtered:
+        world.node.exec("sh", "-c", f"echo 0 > /proc/sys/net/ipv4/conf/{host_link_name('a')}/rp_filter")
     forged = [other, "192.168.77.254", NODE, "8.8.8.8", "127.0.0.1"]
     for netns, address in ((world.node, NODE), (world.pods["b"], other)):
         frames = [udp_frame(source, address, 7000, source.encode()) for source in (*forged, own)]

@@ -107,8 +107,8 @@ def _base_chains(config: RulesetConfig) -> tuple[str, ...]:
     cluster, pods = config.cluster_cidr, config.pod_cidr
     return (
         f"table {TABLE} {{",
-        # A pod cannot send from an address that is not its own, whatever rp_filter says (the larger of the link's and
-        # `all` counts, and 2 is loose).
+        # A pod cannot send from an address that is not its own, also where a rule of the machine's (udev, sysctl.d)
+        # turns rp_filter off on links as they come.
         f'chain pods {{ type filter hook prerouting priority -300; iifname "{POD_LINK_PREFIX}*" '
         "fib saddr . iif oif missing drop; }",
         "chain prerouting { type nat hook prerouting priority -100; jump translate; }",
