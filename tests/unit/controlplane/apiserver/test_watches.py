@@ -41,6 +41,17 @@ async def test_pending_events_come_as_one_chunk(http: aiohttp.ClientSession, api
     assert (chunk.count(b"\n"), is_whole) == (3, True)
 
 
+async def test_events_that_follow_closely_wait_for_each_other(http: aiohttp.ClientSession, api: FakeApi) -> None:
+    async with asyncio.timeout(5), http.get(PATH) as response:
+        counts = []
+        for batch in (1, 5):
+            for number in range(batch):
+                await api.put(PODS, builders.pod(f"web-{batch}-{number}"))
+                await asyncio.sleep(0)
+            counts.append((await response.content.readchunk())[0].count(b"\n"))
+    assert counts == [1, 5]
+
+
 async def test_timeout_seconds_ends_the_stream_cleanly(http: aiohttp.ClientSession) -> None:
     async with http.get(f"{PATH}&timeoutSeconds=1") as response:
         assert await response.read() == b""

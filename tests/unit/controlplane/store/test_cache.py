@@ -13,7 +13,7 @@ from controlplane.store import keys
 from controlplane.store.backend import Changes, Committed, Delete, Put, StoreUnavailable
 from controlplane.store.cache import BOOKMARK_INTERVAL_S, REACH_TIMEOUT_S, REPLAY_REVISIONS_MAX, WatchCache
 from controlplane.store.memory import MemoryBackend
-from controlplane.store.objects import Actor, ObjectFormat, encode_stored
+from controlplane.store.objects import Actor, ObjectFormat, OwnWrite, encode_stored, stored_at
 from controlplane.store.shelf import EVERYTHING, Selection
 from controlplane.store.transform import Transformers
 from orch.api.codec import UntypedCodec, UntypedObject
@@ -118,6 +118,40 @@ async def test_it_shows_what_was_there_and_what_comes() -> None:
         stored = cache.get(PODS, "default", "b")
         assert stored is not None
         assert stored.obj.metadata.resource_version == str(stored.revision)
+
+
+@virtual
+async def test_an_own_write_comes_back_as_the_object_that_was_written() -> None:
+    store, mine = MemoryBackend(), pod("mine")
+    key, data = keys.object_key(PODS, "default", "mine"), encode_stored(PODS, mine)
+    own = OwnWrite(mine, data, FORMAT.seal(PODS, key, data, Actor("test")))
+    async with running_cache(store) as cache:
+        cache.expect(key, own)
+        await cache.reached(revision := await commit(store, Put(key, own.value)))
+        stored = cache.get(PODS, "default", "mine")
+        assert stored is not None
+        assert stored.obj.spec is mine.spec
+        assert stored == stored_at(mine, data, revision)
+        assert stored.obj == PODS.codec.decode(stored.data)
+
+
+@virtual
+@pytest.mark.parametrize("forgotten", [True, False])
+async def test_a_write_that_is_not_as_expected_is_read_from_the_store(forgotten: bool) -> None:
+    store, mine = MemoryBackend(), pod("mine")
+    key, data = keys.object_key(PODS, "default", "mine"), encode_stored(PODS, mine)
+    own = OwnWrite(mine, data, FORMAT.seal(PODS, key, data, Actor("test")))
+    async with running_cache(store) as cache:
+        cache.expect(key, own)
+        if forgotten:
+            cache.expect_no_more(key, own)
+            await cache.reached(await commit(store, Put(key, own.value)))
+        else:
+            await cache.reached(await write(store, "mine", labels={"by": "another"}))
+        stored = cache.get(PODS, "default", "mine")
+        assert stored is not None
+        assert stored.obj.spec is not mine.spec
+        assert stored.obj.metadata.labels == (None if forgotten else {"by": "another"})
 
 
 @virtual
