@@ -35,6 +35,7 @@ Batches = AsyncIterator[Batch]
 BEAT_S = 0.02
 """How long an event may wait for others. Only those wait that follow another one this closely."""
 BEAT_MAX_S = 0.2
+"""However long a round of writes takes."""
 CHUNKS_KEPT_MAX = 8
 """Bodies joined for watchers at the same place; more places than this in one beat are rare."""
 
@@ -49,22 +50,23 @@ class Beat:
 
     def __init__(self) -> None:
         self._next: asyncio.Event | None = None
-        self._began_s = 0.0
         self._round_s = 0.0
-        """From the first write of the last round to its last one."""
 
     async def wait(self) -> None:
-        loop = asyncio.get_running_loop()
         if self._next is None:
             self._next = asyncio.Event()
-            loop.call_later(min(max(BEAT_S, self._round_s), BEAT_MAX_S), self._strike, self._next)
-            self._began_s = loop.time()
-        self._round_s = loop.time() - self._began_s
+            delay_s = min(max(BEAT_S, self._round_s), BEAT_MAX_S)
+            asyncio.get_running_loop().call_later(delay_s, self._strike, self._next)
         await self._next.wait()
 
     def _strike(self, event: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
         self._next = None
         event.set()
+        loop.call_soon(self._end_round, loop.time())  # behind the writes of all who were woken just now
+
+    def _end_round(self, began_s: float) -> None:
+        self._round_s = asyncio.get_running_loop().time() - began_s
 
 
 class Watches:
