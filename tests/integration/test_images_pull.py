@@ -140,7 +140,7 @@ async def test_a_tag_is_pulled_and_its_layers_stack_up(tmp_path: Path, registry:
     with private_mounts():
         root = tmp_path / "root"
         root.mkdir()
-        overlay.mount_root(str(root), image.layer_paths, str(tmp_path / "writable"))
+        overlay.mount_root(str(root), image.layer_paths, str(tmp_path / "writable"), owner=os.getuid())
         assert sorted(os.listdir(root / "etc")) == ["base", "top"]
         with pytest.raises(ImageInUse, match="is in use"):
             await images.remove(f"{name}:1")
