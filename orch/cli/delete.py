@@ -28,9 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grace-period", type=int, default=-1, metavar="SECONDS", help="-1: the object's own")
     parser.add_argument("--force", action="store_true", help="grace period 0: do not wait for the node's word")
     parser.add_argument("--now", action="store_true", help="grace period 1")
-    parser.add_argument("--wait", action=argparse.BooleanOptionalAction, default=True, help="until all is gone")
+    parser.add_argument(
+        "--wait", type=_switch, nargs="?", const=True, default=True, metavar="true|false", help="until all is gone"
+    )
     parser.add_argument("--timeout", type=seconds, default=WAIT_DEFAULT_S, help="how long to wait (default 10m)")
     parser.add_argument("-o", "--output", default="", choices=("", "name"))
+
+
+def _switch(text: str) -> bool:
+    """As kubectl's flags take them. Raises ValueError."""
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
 
 
 @in_session

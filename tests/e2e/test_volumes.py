@@ -30,7 +30,7 @@ def phase(cluster: Cluster, name: str) -> Any:
 
 
 def disks(cluster: Cluster, volume: str) -> list[Path]:
-    return list(cluster.home.rglob(f"volumes/{volume}/disk.img"))
+    return list(cluster.spec.paths.state.rglob(f"volumes/{volume}/disk.img"))
 
 
 def test_data_of_a_claim_outlives_its_pods_and_goes_with_the_claim(cluster: Cluster) -> None:
@@ -41,7 +41,8 @@ def test_data_of_a_claim_outlives_its_pods_and_goes_with_the_claim(cluster: Clus
     assert phase(cluster, "data") == "Bound"
     volume = cluster.get("pvc", "data")["spec"]["volumeName"]
     cluster.exec("writer", "sh", "-c", "echo kept > /data/file")
-    assert "No space left" in cluster.exec("writer", "sh", "-c", "head -c 40000000 /dev/zero > /data/big 2>&1 || true")
+    too_much = "dd if=/dev/zero of=/data/big bs=1M count=40 2>&1 || true"
+    assert "No space left" in cluster.exec("writer", "sh", "-c", too_much)
     cluster.exec("writer", "rm", "/data/big")
     cluster.delete("pod", "writer")
     cluster.apply(user("reader"))

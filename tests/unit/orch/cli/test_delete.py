@@ -37,7 +37,7 @@ def test_a_wait_that_is_too_long_has_a_code_of_its_own(cli: Cli) -> None:
     outcome = cli.run("delete", "pod", "a", "--timeout", "100ms")
     assert outcome.code == Exit.TIMEOUT
     assert outcome.err == "orch: pod/a is deleted but still stopping: not within 0.1s\n"
-    assert cli.run("delete", "pod", "a", "--no-wait").code == Exit.OK
+    assert cli.run("delete", "pod", "a", "--wait=false").code == Exit.OK
 
 
 @pytest.mark.parametrize(
