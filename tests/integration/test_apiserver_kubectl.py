@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.apiserver.streams import ExecRequest, LogRequest
 from tests.apiserver import RunningServer, memory_server
-from tests.kubectl import Kubectl, spread
+from tests.kubectl import Kubectl, newest, spread
 from tests.unit.controlplane.apiserver.fakes import FakeStreams
 
 KUBECTLS = spread()
@@ -205,3 +205,16 @@ async def test_api_resources_and_version(running: RunningServer, kubectl: Kubect
     assert {"pods", "deployments.apps", "leases.coordination.k8s.io"} <= set(out.split())
     version = json.loads(await kubectl.run(running.kubeconfig, "version", "-o", "json"))
     assert version["serverVersion"]["gitVersion"] == "v1.34.2+orch"
+
+
+async def test_the_newest_kubectl_resizes_a_pod(running: RunningServer) -> None:
+    def pod(cpu: str) -> str:
+        container = {"name": "app", "image": "app:1", "resources": {"requests": {"cpu": cpu}}}
+        meta = {"name": "web"}
+        return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}})
+
+    kubectl, config = newest(), running.kubeconfig
+    await kubectl.run(config, "apply", "-f", "-", stdin=pod("1"))
+    await kubectl.run(config, "patch", "pod", "web", "--subresource", "resize", "-p", pod("2"))
+    shown = "{.spec.containers[0].resources.requests.cpu} {.metadata.generation}"
+    assert await kubectl.run(config, "get", "pod", "web", "-o", f"jsonpath={shown}") == "2 2"
