@@ -30,6 +30,8 @@ SNAPSHOT_TIMEOUT_S = 60.0
 SEND_TIMEOUT_S = 10.0
 UNANSWERED_MAX_S = 3.0
 WATCH_PERIOD_S = 0.5
+RIPENING_S = 0.5
+"""How long the outbox gathers what nobody waits for."""
 
 
 class LinkLost(OrchError):
@@ -118,6 +120,7 @@ class _Session:
             reader = group.create_task(self._read(), name="link-read")
             others = [
                 group.create_task(self._write(), name="link-write"),
+                group.create_task(self._ripen(), name="link-ripen"),
                 group.create_task(self._beat(), name="link-heartbeat"),
                 group.create_task(self._watch(), name="link-watchdog"),
             ]
@@ -173,6 +176,12 @@ class _Session:
             await self._outbox.wake.wait()
             for message in self._outbox.take():
                 await self._send(message)
+
+    async def _ripen(self) -> None:
+        while True:
+            await self._outbox.waiting.wait()
+            await asyncio.sleep(RIPENING_S)
+            self._outbox.ripen()
 
     async def _beat(self) -> None:
         await self._welcome.wait()

@@ -10,6 +10,7 @@ import fcntl
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -74,6 +75,8 @@ log = structlog.get_logger(__name__)
 
 VERSION = "0.1.0"
 CPU_PERIOD_US = 100_000
+THREAD_SWITCH_INTERVAL_S = 0.0005
+"""Threads do short system calls (netlink, mounts) and would wait Python's 5 ms after each of them for a busy loop."""
 LOCK_FILE = "agent.lock"
 LOCK_ATTEMPTS_MAX, LOCK_RETRY_DELAY_S = 100, 0.1
 PKI_FOLDER = "pki"
@@ -108,6 +111,7 @@ FAULTS_THAT_STAY = (
 def run_node(options: argparse.Namespace) -> int:
     """Runs the agent; the process's exit code. Raises OrchError, OSError for faults that may pass."""
     keep_from_children(options.inherited)
+    sys.setswitchinterval(THREAD_SWITCH_INTERVAL_S)
     try:
         layout = prepare_mount_namespace()
         options.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

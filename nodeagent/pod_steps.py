@@ -4,6 +4,7 @@ Every step is idempotent: repeated after a crash in its middle it completes or f
 and the parts, never the machine's state.
 """
 
+import asyncio
 import contextlib
 import shutil
 
@@ -63,6 +64,7 @@ from orch.api.shared import ResourceRequirements
 
 
 async def run_sandbox(pod: Pod, parts: PodParts, do: RunSandbox) -> SandboxReady:
+    await asyncio.sleep(0)  # first the preparation of the volumes asks the server for tokens: it is made meanwhile
     directory = parts.log_directory(pod)
     directory.mkdir(parents=True, exist_ok=True)
     config = sandbox_config(pod, str(directory), parts.node, _runtime_handler(pod, parts))

@@ -22,6 +22,8 @@ from nodeagent.runtime.process import ENVIRONMENT, readable, start
 CREATE_TIMEOUT_S = 30
 CREATE_CHECK_INTERVAL_S = 1
 """Creating takes some 20 ms. After this long it is worth a look whether the runtime is still at it."""
+CREATE_LOOKS_MAX = 3
+"""How often in a row it may be seen not at it: on a busy machine it takes the monitor seconds to begin."""
 SYNC_BYTES_MAX = 64 * 1024
 REOPEN_LOG = "2 0 0"
 RESIZE_TERMINAL = "1 {rows} {columns}"
@@ -101,16 +103,16 @@ def _launch(binary: str, runtime: OciRuntime, container: Monitored, write_end: i
 async def _await_report(read_end: int, container: Monitored) -> bytes:
     """One line; empty when the monitor, or what creates the container for it, died without a word. A monitor whose
     runtime was killed waits for ever: the half-made container holds the other end of what it reads."""
-    text, creating = bytearray(), True
+    text, looks = bytearray(), 0
     while True:
         try:
             async with asyncio.timeout(CREATE_CHECK_INTERVAL_S):
                 await _read_report(read_end, text)
             return bytes(text)
         except TimeoutError:
-            if not creating:
+            looks = 0 if orphans.is_running(container.container_id, "create") else looks + 1
+            if looks == CREATE_LOOKS_MAX:
                 return b""
-            creating = orphans.is_running(container.container_id, "create")
 
 
 async def _read_report(read_end: int, text: bytearray) -> None:

@@ -17,24 +17,33 @@ def mount_root(root: str, layer_paths: Sequence[str], writable: str, owner: int)
     `owner` the host's id of the container's root. Raises RuntimeFault."""
     if not layer_paths:
         raise RuntimeFault("the image has no layers: there is nothing to run in it")
-    base = os.path.dirname(layer_paths[0])
-    options = mount_options([os.path.relpath(path, base) for path in layer_paths], os.path.relpath(writable, base))
-    if len(options) > OPTIONS_BYTES_MAX:
-        raise RuntimeFault(f"the image has too many layers to mount ({len(layer_paths)})")
     for folder in ("", UPPER, WORK):
         path = os.path.join(writable, folder)
         os.makedirs(path, mode=0o755, exist_ok=True)
         os.chown(path, owner, owner)
+    options = mount_options(layer_paths, writable)
+    try:
+        if len(options) <= OPTIONS_BYTES_MAX:
+            syscalls.mount("overlay", root, "overlay", 0, options)
+        else:
+            _mount_from_within(root, layer_paths, writable)
+    except OSError as error:
+        raise RuntimeFault(f"mounting a container's root: {error.strerror}") from error
+
+
+def _mount_from_within(root: str, layer_paths: Sequence[str], writable: str) -> None:
+    """With paths relative to the layers' folder: many more of them fit. Raises RuntimeFault, OSError."""
+    base = os.path.dirname(layer_paths[0])
+    options = mount_options([os.path.relpath(path, base) for path in layer_paths], os.path.relpath(writable, base))
+    if len(options) > OPTIONS_BYTES_MAX:
+        raise RuntimeFault(f"the image has too many layers to mount ({len(layer_paths)})")
 
     def mount() -> None:
         syscalls.unshare(syscalls.CLONE_FS)  # a working directory of this thread's own
         os.chdir(base)
         syscalls.mount("overlay", root, "overlay", 0, options)
 
-    try:
-        syscalls.in_throwaway_thread(mount)
-    except OSError as error:
-        raise RuntimeFault(f"mounting a container's root: {error.strerror}") from error
+    syscalls.in_throwaway_thread(mount)
 
 
 def mount_mapped_root(

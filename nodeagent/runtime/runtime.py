@@ -48,6 +48,9 @@ from nodeagent.runtime.stats import Stats
 from orch.kit.clock import Clock
 
 EXEC_OUTPUT_BYTES_MAX = 16 * 1024
+CREATIONS_PER_CPU = 2
+"""Containers that are created at once. More would take as long together and each of them longer; beyond some dozens
+monitors take seconds to begin, which looks as if they had died."""
 BOOT_ID = "boot-id"
 RUN_DIR_MODE = 0o711
 """The root of a pod with a user namespace is nobody on the host, and must get through to its files."""
@@ -76,6 +79,7 @@ class CrunRuntime:
         forget_earlier_boot(run_dir, syscalls.boot_id())
         self._run_dir, self._cgroups = run_dir, cgroups
         self._attachments = Attachments()
+        self._creations = asyncio.Semaphore(CREATIONS_PER_CPU * len(os.sched_getaffinity(0)))
         self._exec_folder, self._exec_count = os.path.join(run_dir, "exec"), 0
         self._oci = OciRuntimes(handlers, default_handler, run_dir)
         sandboxes = os.path.join(run_dir, "sandboxes")
@@ -127,7 +131,8 @@ class CrunRuntime:
         return [sandbox.status() for sandbox in self._sandboxes.all()]
 
     async def create_container(self, config: ContainerConfig) -> str:
-        return await self._containers.create(config, self._sandboxes.get(config.pod_uid))
+        async with self._creations:
+            return await self._containers.create(config, self._sandboxes.get(config.pod_uid))
 
     async def start_container(self, container_id: str) -> None:
         await self._containers.start(container_id)

@@ -41,6 +41,24 @@ def test_the_newest_status_of_a_pod_is_told_once(outbox: Outbox) -> None:
     assert phases(outbox) == []
 
 
+def test_what_nobody_waits_for_is_told_when_it_is_ripe(outbox: Outbox) -> None:
+    outbox.event(a_pod(), EmitEvent("Normal", "Pulled", "image"))
+    outbox.pod_status(a_pod(), ReportStatus(PodStatus(phase="Pending")))
+    assert outbox.waiting.is_set()
+    assert not outbox.wake.is_set()
+    assert outbox.take() == []
+    outbox.ripen()
+    assert outbox.wake.is_set()
+    assert not outbox.waiting.is_set()
+    assert len(outbox.take()) == 2
+    assert outbox.take() == []
+
+
+def test_a_pod_that_stops_on_its_way_up_is_told_at_once(outbox: Outbox) -> None:
+    outbox.pod_status(a_pod(), ReportStatus(PodStatus(phase="Pending"), stopped=True))
+    assert phases(outbox) == ["Pending"]
+
+
 def test_a_new_session_hears_everything_again(outbox: Outbox) -> None:
     outbox.pod_status(a_pod(), RUNNING)
     outbox.take()
@@ -65,6 +83,7 @@ def test_what_a_restarted_agent_needs_is_saved(outbox: Outbox, desired: DesiredS
 
 def test_events_are_objects_about_the_pod_and_its_container(outbox: Outbox) -> None:
     outbox.event(a_pod(), EmitEvent("Warning", "BackOff", "again", "app"))
+    outbox.ripen()
     (message,) = outbox.take()
     event: Event = EVENTS.codec.decode(message.events.events[0])
     about = event.involved_object
@@ -76,5 +95,6 @@ def test_events_are_objects_about_the_pod_and_its_container(outbox: Outbox) -> N
 def test_events_that_nobody_hears_are_bounded(outbox: Outbox) -> None:
     for number in range(EVENTS_MAX + 5):
         outbox.event(a_pod(), EmitEvent("Normal", "Pulled", str(number)))
+    outbox.ripen()
     (message,) = outbox.take()
     assert len(message.events.events) == EVENTS_MAX
