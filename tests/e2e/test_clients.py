@@ -1,35 +1,9 @@
-"""Kubernetes' own clients against a running cluster: every kubectl found, and the Python client."""
+"""Kubernetes' own Python client against a running cluster."""
 
-import pytest
-import yaml
 from kubernetes import client, config, stream, watch
 
 from tests.e2e.cluster import Cluster, wait_until
-from tests.e2e.pods import deployment, pod, service
-from tests.kubectl import Kubectl, installed
-
-
-@pytest.mark.parametrize("kubectl", installed(), ids=lambda one: one.name)
-def test_kubectl_drives_a_deployment(cluster: Cluster, kubectl: Kubectl) -> None:
-    """Apply, wait for the rollout, list, read logs, run a command, scale, delete."""
-    name = f"web-{kubectl.version[1]}"
-    manifests = yaml.safe_dump_all([deployment(name, 2, "sh", "-c", "echo hello; sleep 1000"), service(name, 80, 8080)])
-
-    def run(*arguments: str, stdin: str = "") -> str:
-        return cluster.kubectl(*arguments, stdin=stdin, version=kubectl.version)
-
-    assert f"deployment.apps/{name} created" in run("apply", "-f", "-", stdin=manifests)
-    assert "unchanged" in run("apply", "-f", "-", stdin=manifests)
-    assert "successfully rolled out" in run("rollout", "status", f"deployment/{name}", "--timeout=60s")
-    listing = run("get", "pods,deploy,svc,nodes", "-A")
-    assert f"deployment.apps/{name}   2/2 " in listing
-    (first, _) = [line for line in run("get", "pods", "-l", f"app={name}", "-o", "name").splitlines() if line]
-    wait_until("the log", lambda: "hello" in run("logs", first))
-    assert run("exec", first, "--", "echo", "from inside") == "from inside\n"
-    run("scale", f"deployment/{name}", "--replicas=3")
-    assert "successfully rolled out" in run("rollout", "status", f"deployment/{name}", "--timeout=60s")
-    run("delete", "deployment,service", name, "--timeout=60s")
-    wait_until("no pod left", lambda: cluster.list("pods", selector=f"app={name}") == [])
+from tests.e2e.pods import pod
 
 
 def test_the_python_client_runs_watches_and_deletes_a_pod(cluster: Cluster) -> None:

@@ -126,6 +126,8 @@ def test_core(user_between: User) -> None:
     copy_both_ways(user, pod)
     assert fetched(user, "svc/web", 80) == f"{pod}\n"
     user(f"exec {pod} -c main -- sh -c", "exit 7", code=7)
+    user("scale deploy/web --replicas=2")
+    assert "successfully rolled out" in user("rollout status deploy/web --timeout=60s")
     user("delete -f web.yaml --timeout=60s")
 
 
