@@ -9,7 +9,7 @@ import copy
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,14 @@ from orch.cli.failures import CliError, Exit, causes_line
 from orch.cli.manifests import Document
 from orch.cli.session import Session, in_session
 from orch.cli.targets import Target
-from orch.errors import AlreadyExists, ApiError, NotFound
+from orch.errors import AlreadyExists, ApiError, Forbidden, NotFound
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """kubectl's own key, so that both tools can be used on one object."""
 FIELD_MANAGER = "orch-client-side-apply"
-FIRST_KINDS = ("Namespace", "CustomResourceDefinition")
+ADMISSION_KINDS = ("PriorityClass", "RuntimeClass", "ServiceAccount")
+"""What admission looks up for a pod."""
+FIRST_KINDS = ("Namespace", "CustomResourceDefinition", *ADMISSION_KINDS)
 """Made before everything else, wherever they stand in the files: others need them."""
 EXISTING_NAMESPACE = "default"
 """Where objects are checked whose own namespace is only about to be made."""
@@ -61,9 +63,12 @@ def run(current: Session, args: argparse.Namespace) -> int:
     for document in documents:
         with naming(document):
             changes.append(_plan(current, document, args.namespace))
-    to_come = {change.document.name for change in changes if change.document.kind == "Namespace" and change.method}
+    new = [change.document for change in changes if change.method == "POST"]
+    to_come = {document.name for document in new if document.kind == "Namespace"}
+    needs_to_come = any(document.kind in ADMISSION_KINDS for document in new)
     for change in changes:
-        with naming(change.document):
+        # Admission may refuse what names an object of these very files: that is decided when the object is there.
+        with naming(change.document), suppress(*([Forbidden] if needs_to_come else [])):
             _check(current, change, to_come)
     results = []
     for change in changes:

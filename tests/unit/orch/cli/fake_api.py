@@ -60,6 +60,7 @@ RESOURCES = {
         ("configmaps", "ConfigMap", True, ["cm"], []),
         ("nodes", "Node", False, ["no"], []),
         ("events", "Event", True, ["ev"], []),
+        ("serviceaccounts", "ServiceAccount", True, ["sa"], []),
     ],
     "/apis/apps/v1": [
         ("deployments", "Deployment", True, ["deploy"], ["all"]),

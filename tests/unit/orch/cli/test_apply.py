@@ -93,6 +93,15 @@ def test_namespaces_come_first_and_their_objects_are_checked_elsewhere(cli: Cli,
     assert [path for _, path, _ in cli.api.changes()] == ["/api/v1/namespaces", "/api/v1/namespaces/new/configmaps"]
 
 
+def test_admission_may_refuse_what_names_an_object_of_the_same_file(cli: Cli, file: Path) -> None:
+    account = json.dumps({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}})
+    file.write_text(config_map("a") + account)
+    cli.api.routes["POST", "/api/v1/namespaces/default/serviceaccounts"] = echo
+    refusal = {"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403, "message": "no robot"}
+    cli.api.routes["POST", MAPS] = lambda asked: (403, refusal) if "dryRun" in asked.query else echo(asked)
+    assert cli.run("apply", "-f", str(file)).out == "serviceaccount/robot created\nconfigmap/a created\n"
+
+
 def test_server_dry_run_changes_nothing(cli: Cli, file: Path) -> None:
     file.write_text(config_map("a"))
     cli.api.routes["POST", MAPS] = echo
