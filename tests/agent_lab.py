@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -27,6 +28,7 @@ from msgspec.structs import replace
 
 from nodeagent import main, node
 from nodeagent.runtime import syscalls
+from nodeagent.runtime.reaping import reap_cgroup
 from nodeagent.supervisor import Inherited, bind_dns
 from orch.api.kinds import NODES, PODS
 from orch.api.meta import ObjectMeta
@@ -39,7 +41,8 @@ from tests.integration.netlab import Lab, lab
 from tests.runtime_lab import RuntimeLab, runtime_lab
 
 NODE_NAME, NODE_IP, POD_CIDR = "node-1", "192.168.77.1", "10.244.1.0/24"
-WAIT_S = 30.0
+WAIT_S = 60.0
+LEFTOVERS_S = 10.0
 POLL_S = 0.01
 NO_CRASH = -1
 STEPS = frozenset({
@@ -118,6 +121,11 @@ class Keeper:
         self._commands.send(b"ask")
         return self._commands.recv(100) == b"runs"
 
+    def kill_keeper(self) -> None:
+        os.kill(self._keeper, signal.SIGKILL)
+        os.waitpid(self._keeper, 0)
+        self._commands.close()
+
     def close(self) -> None:
         """The agent, if there is one, is killed; the others are nobody's."""
         self._commands.close()
@@ -172,15 +180,17 @@ def _reap() -> set[int]:
 class AgentLab:
     """One machine. `start` and `kill` are its agent's; pods come and go by `wanted`."""
 
-    def __init__(self, runtime: RuntimeLab, network: Lab) -> None:
+    def __init__(self, runtime: RuntimeLab, network: Lab, *, count_steps: bool) -> None:
+        self._count_steps = count_steps
         self.runtime, self.netns = runtime, network.node(1)
         self.run_dir, self.state_dir = Path(runtime.run_dir), Path(runtime.state_dir)
         self.log_file = self.state_dir / "agent.log"
         self.steps, self.wanted = Steps(), Wanted()
         spec = NodeSpec(pod_cidr=POD_CIDR, pod_cidrs=(POD_CIDR,))
         self.wanted.put(NODES, Node(metadata=ObjectMeta(name=NODE_NAME, uid="node-uid"), spec=spec))
+        self._socket = self.state_dir / "server"
         self._keeper = Keeper(self._run_agent)
-        self.server = Server(str(self.run_dir / "server"), self.wanted)
+        self.server = Server(str(self._socket), self.wanted)
         self._idle_rules: list[str] = []
 
     def start(self) -> None:
@@ -191,6 +201,30 @@ class AgentLab:
 
     def restart(self) -> None:
         self.kill()
+        self.start()
+
+    def kill_supervisor(self) -> None:
+        """Its successor is there at once."""
+        self._keeper.kill_keeper()
+        self._keeper = Keeper(self._run_agent)
+
+    def reboot(self, *, keep_run_dir: bool = False) -> None:
+        """Processes, mounts, cgroups, links and rules are gone, as is what lies on tmpfs; an agent runs."""
+        self.kill()
+        for pid in self.runtime.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        asyncio.run(reap_cgroup(self.runtime.cgroups, self.runtime.cgroup_root))
+        for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+            if (point := line.split()[4]).startswith(f"{self.run_dir}/"):
+                syscalls.unmount(point)
+        self.runtime.cgroups.remove(self.runtime.cgroup_root)
+        self.netns.exec("nft", "flush", "ruleset")
+        if keep_run_dir:
+            (self.run_dir / "boot-id").write_text("an earlier boot")
+        else:
+            for path in self.run_dir.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.start()
 
     @property
@@ -225,11 +259,17 @@ class AgentLab:
             assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s; the agent's log:\n{self.log()}"
             time.sleep(POLL_S)
 
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def sandboxes(self) -> list[str]:
+        return sorted(path.name for path in (self.run_dir / "sandboxes").iterdir())
+
     def log(self) -> str:
         return "\n".join(self.log_file.read_text().splitlines()[-80:])
 
     def note_idle(self) -> None:
-        """What the service rules are while there is no pod. Chains by number of endpoints stay once they were needed."""
+        """What the service rules are while there is no pod. Chains by number of endpoints stay."""
         self._idle_rules = self.rules()
 
     def rules(self) -> list[str]:
@@ -246,6 +286,12 @@ class AgentLab:
         mounted = [point for point in mounts if point.startswith(f"{self.state_dir}/")]
         known = {str(self.state_dir / "logs/pods")}
         return [*(left for left in self.runtime.leftovers() if left not in known), *files, *links, *changed, *mounted]
+
+    def assert_clean(self) -> None:
+        """Soon: the kernel takes links down after a namespace's end."""
+        with suppress(AssertionError):
+            self.until(lambda: self.leftovers() == [], "nothing to be left", LEFTOVERS_S)
+        assert self.leftovers() == []
 
     def processes(self) -> list[str]:
         """The commands of all containers."""
@@ -280,11 +326,12 @@ class AgentLab:
         ])  # fmt: skip
         node.ensure_certificate = _no_certificate  # type: ignore[assignment]
         node.GrpcDialer = self._dialer  # type: ignore[assignment, misc]
-        self.steps.watch()
+        if self._count_steps:
+            self.steps.watch()
         node.run_node(options)
 
     def _dialer(self, target: str, certificate: object) -> UnixDialer:
-        return UnixDialer(str(self.run_dir / "server"))
+        return UnixDialer(str(self._socket))
 
 
 async def _no_certificate(*arguments: object) -> None:
@@ -292,11 +339,11 @@ async def _no_certificate(*arguments: object) -> None:
 
 
 @contextmanager
-def agent_lab(name: str) -> Iterator[AgentLab]:
-    """With an agent that runs and holds busybox:1."""
+def agent_lab(name: str, *, count_steps: bool = False) -> Iterator[AgentLab]:
+    """With an agent that runs and holds busybox:1. Counting steps, which `crash_in` needs, slows it down."""
     with runtime_lab(name) as runtime, lab(name) as network:
         asyncio.run(runtime.busybox())
-        made = AgentLab(runtime, network)
+        made = AgentLab(runtime, network, count_steps=count_steps)
         try:
             made.start()
             made.until(lambda: made.wanted.node != {} and len(made.rules()) > 0, "the agent's first session")

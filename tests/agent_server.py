@@ -51,6 +51,9 @@ class Wanted:
             self.revision += 1
             self._note(node_pb2.Item(kind=kind.kind, uid=uid, revision=self.revision))
 
+    def is_stopped(self, uid: str) -> bool:
+        return self.statuses.get(uid, ({}, False))[1]
+
     def _note(self, item: node_pb2.Item) -> None:
         self._log.append(item)
         if item.object:

@@ -132,14 +132,21 @@ class RuntimeLab:
 
     def leftovers(self) -> list[str]:
         """What is there beside an idle runtime's own empty folders."""
-        marks = (f"{self.run_dir}/", self.cgroup_root)
-        processes = [f"process {pid}: {command}" for pid, command in _commands() if any(m in command for m in marks)]
+        processes = [f"process {pid}: {command}" for pid, command in self._processes()]
         mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         folders = [f"{self.run_dir}/{name}" for name in ("sandboxes", "containers", "crun", "runc", "exec")]
         files = [str(path) for folder in (*folders, f"{self.state_dir}/containers") for path in _entries(folder)]
         pods = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{self.cgroup_root}/**/pod*")]
         logs = [str(path) for path in _entries(f"{self.state_dir}/logs")]
         return processes + [m for m in mounts if m.startswith(f"{self.run_dir}/")] + files + pods + logs
+
+    def processes(self) -> list[int]:
+        """Of the containers' monitors and the OCI runtime."""
+        return [int(pid) for pid, _ in self._processes()]
+
+    def _processes(self) -> Iterator[tuple[str, str]]:
+        marks = (f"{self.run_dir}/", self.cgroup_root)
+        return (found for found in _commands() if any(mark in found[1] for mark in marks))
 
     def close(self) -> None:
         """Also after a failed test: ends and unmounts whatever is still there."""
