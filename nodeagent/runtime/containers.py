@@ -50,6 +50,7 @@ from nodeagent.runtime.sandboxes import Sandbox
 from nodeagent.runtime.seccomp import Filter, SeccompFilters
 from nodeagent.runtime.users import Identity
 from orch.kit.clock import Clock
+from orch.kit.threads import in_thread
 
 CONTAINER_ID_DIGITS = 32
 CONSOLE = "c 5:1 rwm"
@@ -245,7 +246,7 @@ class Containers:
         config, oci = made.record.config, self._oci.named(made.record.handler)
         if made.record.log_path != os.devnull:
             os.makedirs(os.path.dirname(made.record.log_path), mode=0o755, exist_ok=True)
-        _mount_root(made, image, sandbox)
+        await in_thread(lambda: _mount_root(made, image, sandbox))  # a busy disk must not hold up the other pods
         granted = capabilities.granted(config.security, self._capabilities)
         seccomp = self._seccomp.for_container(config.security, granted, compiled=oci.takes_compiled_filters)
         self._write_spec(made, sandbox, image, granted, seccomp)

@@ -4,13 +4,13 @@ No policy here. Calls that change the calling thread's namespaces (`unshare`, `s
 see `in_throwaway_thread`. A pooled thread would keep the namespace and leak it into whatever runs there next.
 """
 
+import _thread
 import contextlib
 import ctypes
 import fcntl
 import os
 import socket
 import struct
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -125,16 +125,18 @@ def in_throwaway_thread(work: Callable[[], T]) -> T:
     """Runs `work` in a thread made for it and ended after it. Blocks, so `work` must be short."""
     results: list[T] = []
     errors: list[BaseException] = []
+    running = _thread.allocate_lock()  # threading's start() and join() would change threads twice as often
+    running.acquire()
 
     def body() -> None:
         try:
             results.append(work())
         except BaseException as error:
             errors.append(error)
+        running.release()
 
-    thread = threading.Thread(target=body)
-    thread.start()
-    thread.join()
+    _thread.start_new_thread(body, ())
+    running.acquire()
     if errors:
         raise errors[0]
     return results[0]

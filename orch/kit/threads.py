@@ -4,8 +4,8 @@ For work that changes its thread (setns(2)) or may block for long; a pool would 
 waiting work into other parts.
 """
 
+import _thread
 import asyncio
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ async def in_thread(work: Callable[[], T]) -> T:
             outcome.append(error)
         loop.call_soon_threadsafe(done.set_result, None)
 
-    threading.Thread(target=body, daemon=True).start()
+    _thread.start_new_thread(body, ())  # threading's start() would hold up the loop until the thread runs
     try:
         await asyncio.shield(done)
     except asyncio.CancelledError:
