@@ -6,7 +6,7 @@ container's process cannot get itself killed, or another spared, by what it call
 """
 
 import asyncio
-import contextlib
+import errno
 import os
 import signal
 
@@ -14,6 +14,8 @@ from nodeagent.runtime.interface import RuntimeFault
 from nodeagent.runtime.process import readable
 
 END_TIMEOUT_S = 10
+GONE = (errno.ESRCH, errno.EINVAL)
+"""What pidfd_open(2) says of a process that is reaped in this moment; which of the two depends on the kernel."""
 
 
 async def end_commands(container_id: str) -> None:
@@ -49,12 +51,16 @@ def _commands_of(container_id: str) -> list[int]:
     own_namespace = _own_namespace()
     found = []
     for pid in _pids():
-        with contextlib.suppress(ProcessLookupError):
+        try:
             pidfd = os.pidfd_open(int(pid))
-            if _is_command(pid, container_id, own_namespace):
-                found.append(pidfd)
-            else:
-                os.close(pidfd)
+        except OSError as error:
+            if error.errno in GONE:
+                continue
+            raise
+        if _is_command(pid, container_id, own_namespace):
+            found.append(pidfd)
+        else:
+            os.close(pidfd)
     return found
 
 
