@@ -18,6 +18,7 @@ import structlog
 from nodeagent.container_state import STOP_WINDOW_MIN_S
 from nodeagent.desired_state import Change, DesiredState
 from nodeagent.link import Dial, Link, ServerLink
+from nodeagent.orphans import remove_orphans
 from nodeagent.outbox import Outbox
 from nodeagent.pod_events import EndPod, InputsChanged, PodDesired, PodRemoved
 from nodeagent.pod_inputs import INPUT_KINDS, changed_input, changed_volume
@@ -27,16 +28,9 @@ from nodeagent.pod_parts import PodParts
 from nodeagent.pod_status import is_terminal
 from nodeagent.pod_worker import PodWorker
 from nodeagent.runtime.interface import ContainerExited, ContainerState, ContainerStatus, NoSuchContainer, SandboxStatus
-from nodeagent.shutdown import (
-    REASON,
-    REFUSED,
-    SHUTTING_DOWN,
-    Group,
-    ShutdownPeriod,
-    shutdown_groups,
-)
+from nodeagent.shutdown import REASON, REFUSED, SHUTTING_DOWN, Group, ShutdownPeriod, shutdown_groups
 from nodeagent.static_pods import StaticPods
-from nodeagent.streams import Streams, StreamTarget
+from nodeagent.streams import Streams, StreamTarget, target_of
 from orch.api.kinds import ENDPOINTSLICES, NODES, PODS, SERVICES
 from orch.api.node import Node
 from orch.api.pod.references import references
@@ -54,7 +48,6 @@ NODE_STATUS_INTERVAL_S = 10.0
 FAILED_SYNC = "FailedSync"
 """As kubelet calls it when its pod worker fails (pkg/kubelet/events)."""
 WORKER_DELAY_MIN_S, WORKER_DELAY_MAX_S = 1.0, 60.0
-ORPHAN_DELAY_MIN_S, ORPHAN_DELAY_MAX_S = 2.0, 300.0
 STREAMS_MAX = 256
 LAST_WORDS_S = 1.0
 """For the last statuses to reach the server."""
@@ -75,8 +68,10 @@ class NodeNetwork(Protocol):
 
 
 class Agent:
-    """Implements link.Node, streams.Containers and pressure_relief.NodePods. `describe(not_ready)` makes the Node object
-    of this moment; `refuse` says why a pod that comes now is not started, if it is not."""
+    """Implements link.Node, streams.Containers and pressure_relief.NodePods.
+
+    `describe(not_ready)` makes the Node object of this moment; `refuse` says why a pod that comes now is not started.
+    """
 
     def __init__(
         self,
@@ -352,35 +347,7 @@ class Agent:
         self._not_ready = SHUTTING_DOWN if self._shutting_down else ""
         self.tell_node()
         if self._orphans is None or self._orphans.done():
-            self._orphans = self._group.create_task(self._remove_orphans(), name="orphans")
-
-    async def _remove_orphans(self) -> None:
-        """What an agent that was killed in between has left of pods that are not wanted any more."""
-        backoff = Backoff[str](ORPHAN_DELAY_MIN_S, ORPHAN_DELAY_MAX_S)
-        delay_s = 0.0
-        while not await self._removed_all_orphans(delay_s):
-            delay_s = backoff.next_s("orphans")
-
-    async def _removed_all_orphans(self, delay_s: float) -> bool:
-        await asyncio.sleep(delay_s)
-        try:
-            held = [s.pod_uid for s in await self._parts.runtime.list_pod_sandboxes()]
-            held += await self._parts.volumes.known()
-        except (OrchError, OSError) as error:
-            log.warning("orphans_unknown", error=str(error))
-            return False
-        return all([uid in self._workers or await self._removed_orphan(uid) for uid in dict.fromkeys(held)])
-
-    async def _removed_orphan(self, uid: str) -> bool:
-        try:
-            await self._parts.runtime.stop_pod_sandbox(uid)
-            await self._parts.runtime.remove_pod_sandbox(uid)
-            await self._parts.volumes.remove(uid)
-        except (OrchError, OSError) as error:
-            log.warning("orphan_stays", uid=uid, error=str(error))
-            return False
-        log.info("orphan_removed", uid=uid)
-        return True
+            self._orphans = self._group.create_task(remove_orphans(self._parts, self._workers), name="orphans")
 
     # What the server is told, and asks.
 
@@ -423,14 +390,7 @@ class Agent:
         machine = worker.machine.container(container) if worker is not None else None
         if worker is None or machine is None:
             return None
-        running = machine.stage.has_process
-        ended = machine.last
-        return StreamTarget(
-            container_id=machine.container_id,
-            log_folder=self._parts.log_directory(worker.machine.pod) / container,
-            attempt=machine.attempt if running or ended is None else ended.attempt,
-            waiting="" if running else machine.waiting_reason or ("it has ended" if ended else "ContainerCreating"),
-        )
+        return target_of(machine, self._parts.log_directory(worker.machine.pod) / container)
 
 
 def _full_name(pod: Pod) -> tuple[str, str]:

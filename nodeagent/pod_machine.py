@@ -12,7 +12,8 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from nodeagent.container_end import CONTAINER_TIMER_PREFIX, HOOK_TIMER_PREFIX, NORMAL, WARNING, handler_of
+from nodeagent import container_order
+from nodeagent.container_end import CONTAINER_TIMER_PREFIX, HOOK_TIMER_PREFIX, NORMAL, WARNING
 from nodeagent.container_machine import ContainerMachine
 from nodeagent.container_specs import container_specs
 from nodeagent.container_state import Grace, Role, Stage
@@ -21,7 +22,6 @@ from nodeagent.pod_events import (
     ContainerEvent,
     EndPod,
     Event,
-    HookKind,
     InputsChanged,
     PodDesired,
     PodRemoved,
@@ -50,7 +50,7 @@ from nodeagent.pod_instructions import (
     StopSandbox,
 )
 from nodeagent.pod_resize import RESIZE_TIMER, PodResize
-from nodeagent.pod_status import TERMINATED_BY_NODE, Failure, is_past, is_terminal, pod_status
+from nodeagent.pod_status import TERMINATED_BY_NODE, Failure, is_terminal, pod_status
 from nodeagent.runtime.interface import SandboxState
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import ContainerStatus, PodStatus
@@ -294,7 +294,7 @@ class PodMachine:
     # What follows.
 
     def _advance(self, now: datetime) -> Iterator[Instruction]:
-        if self.goal is Goal.RUN and self._completed():
+        if self.goal is Goal.RUN and container_order.completed(self.containers):
             self.goal = Goal.STOP
         if self.goal is Goal.RUN:
             yield from self._advance_start(now)
@@ -312,33 +312,20 @@ class PodMachine:
             self.volumes = Step.IN_FLIGHT
             yield PrepareVolumes()
         if self.sandbox is Step.READY and self.volumes is Step.READY:
-            for container in self._whose_turn_it_is():
+            for container in container_order.to_start(self.containers):
                 yield from container.begin()
         if self.sandbox is Step.READY:
             yield from self.resize.advance(self.containers, now)
 
-    def _whose_turn_it_is(self) -> list[ContainerMachine]:
-        """Ephemeral containers at once; init containers one after the other, each when the one before is past; then all
-        main containers, but none before the postStart hook of the one before it has ended."""
-        turn = [c for c in self.containers if c.role is Role.EPHEMERAL]
-        for container in self.containers:
-            if container.role in (Role.INIT, Role.SIDECAR) and not is_past(container):
-                return [c for c in (*turn, container) if c.stage is Stage.WAITING]
-        for container in self.containers:
-            turn.append(container)
-            if container.role is Role.MAIN and _holds_up_the_next(container):
-                break
-        return [c for c in turn if c.stage is Stage.WAITING]
-
     def _advance_stop(self, now: datetime) -> Iterator[Instruction]:
         self._grace = self._grace or Grace.of(_grace_s(self.pod), now)
-        ending = self._whose_end_it_is()
+        ending = container_order.to_end(self.containers)
         while any(c.stage is not Stage.FINISHED for c in ending):
             for container in ending:
                 yield from container.stop(self._grace, now)
             if any(c.stage is not Stage.FINISHED for c in ending):
                 break
-            ending = self._whose_end_it_is()  # those did not run, and hold nobody up
+            ending = container_order.to_end(self.containers)  # those did not run, and hold nobody up
         for container in self.containers:
             if container not in ending:
                 yield from container.stop(self._grace, now, held=True)
@@ -353,22 +340,6 @@ class PodMachine:
         elif self.sandbox is Step.REMOVED and self.volumes not in (Step.REMOVING, Step.REMOVED):
             self.volumes = Step.REMOVING
             yield RemoveVolumes()
-
-    def _whose_end_it_is(self) -> list[ContainerMachine]:
-        """Main and init containers together; sidecars after them, the last one first."""
-        others = [c for c in self.containers if c.role is not Role.SIDECAR]
-        if any(c.stage is not Stage.FINISHED for c in others):
-            return others
-        sidecars = [c for c in self.containers if c.role is Role.SIDECAR and c.stage is not Stage.FINISHED]
-        return sidecars[-1:]
-
-    def _completed(self) -> bool:
-        """All that was to run has ended and nothing of it is to be restarted."""
-        init = [c for c in self.containers if c.role is Role.INIT]
-        if any(c.stage is Stage.FINISHED and not c.succeeded for c in init):
-            return True
-        main = [c for c in self.containers if c.role is Role.MAIN]
-        return all(c.succeeded for c in init) and all(c.stage is Stage.FINISHED for c in main)
 
     def _busy(self) -> bool:
         return any(c.stage.is_busy for c in self.containers)
@@ -405,12 +376,6 @@ _HANDLERS: dict[type, Callable[[PodMachine, Any, datetime], Iterator[Instruction
 def _machines(pod: Pod) -> tuple[ContainerMachine, ...]:
     policy, grace_s = pod.spec.restart_policy or "Always", _grace_s(pod)
     return tuple(ContainerMachine(spec, role, policy, grace_s) for spec, role in container_specs(pod))
-
-
-def _holds_up_the_next(container: ContainerMachine) -> bool:
-    """It is on its way to a postStart hook: containers after it wait for that, as those of kubelet do."""
-    coming = (Stage.WAITING, Stage.PULLING, Stage.CREATING, Stage.STARTING, Stage.POST_START)
-    return container.stage in coming and handler_of(container.spec.lifecycle, HookKind.POST_START) is not None
 
 
 def _grace_s(pod: Pod) -> float:

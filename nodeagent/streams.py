@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from nodeagent.container_machine import ContainerMachine
 from nodeagent.link import LinkLost, ServerLink, StreamCall
 from nodeagent.log_reader import LogOptions, NoLog, attempts, read_log
 from nodeagent.port_stream import pump_port
@@ -52,6 +53,16 @@ class StreamTarget:
     attempt: int
     waiting: str
     """Why it does not run, in words; empty when it does."""
+
+
+def target_of(machine: ContainerMachine, log_folder: Path) -> StreamTarget:
+    running, ended = machine.stage.has_process, machine.last
+    return StreamTarget(
+        container_id=machine.container_id,
+        log_folder=log_folder,
+        attempt=machine.attempt if running or ended is None else ended.attempt,
+        waiting="" if running else machine.waiting_reason or ("it has ended" if ended else "ContainerCreating"),
+    )
 
 
 class Containers(Protocol):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nodeagent import agent as agent_module
+from nodeagent import orphans
 from nodeagent.agent import Agent
 from nodeagent.desired_state import Change, DesiredState, Item, Position
 from nodeagent.fake_parts import FakeNetwork
@@ -97,7 +98,7 @@ async def test_leftovers_that_cannot_be_removed_are_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """1. neither can be listed, 2. nor removed 3. another snapshot comes: still one task 4. gone in the end."""
-    monkeypatch.setattr(agent_module, "ORPHAN_DELAY_MIN_S", 0.01)
+    monkeypatch.setattr(orphans, "DELAY_MIN_S", 0.01)
     alone = Alone(tmp_path)
     await alone.machine.volumes.prepare(a_pod(meta={"uid": "orphan-uid"}))
     failures = {"known": 2, "remove": 2}
