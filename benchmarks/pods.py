@@ -1,8 +1,10 @@
 """How long from creating a pod (the API call begins) to seeing it Running (a watch), its image being on the node.
 
-    .venv/bin/python -m benchmarks.pods [--kubeconfig FILE] [--image quickstart:1] [--count 20] [--burst 50]
+    .venv/bin/python -m benchmarks.pods [--kubeconfig FILE] [--image quickstart:1] [--count 20] [--bursts 50 110]
 
-One at a time, then a burst on one node; and from deleting to gone. Needs a running cluster that has the image.
+One at a time, then bursts on one node; and from deleting to gone, one second of which is the grace period (the API
+makes 1 of 0, and `sleep` as a container's first process does not heed SIGTERM). With the first burst's pods at rest:
+what they and the node's agent cost, for a cluster on this machine. Needs a running cluster that has the image.
 """
 
 import argparse
@@ -12,15 +14,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import node_processes as processes
 from benchmarks.figures import NAMESPACE, cluster_client, pod, row
 from orch import kubeconfig
 from orch.api.kinds import PODS
 from orch.client.client import Client, EventType
 
 TIMEOUT_S = 120.0
+SETTLE_S = 5.0
+"""For the last reports of pods that have just started."""
+MEGABYTE = 1024 * 1024
 
 
-async def main(config: Path, image: str, count: int, burst: int, node: str) -> None:
+async def main(config: Path, image: str, count: int, bursts: Sequence[int], node: str, idle_s: float) -> None:
     selector = {"kubernetes.io/hostname": node}
     async with cluster_client(config) as client:
         await _started(client, image, ["warm-up"], selector)
@@ -31,9 +37,30 @@ async def main(config: Path, image: str, count: int, burst: int, node: str) -> N
             gone += await _gone(client, [f"single-{index}"])
         print(row("create -> seen Running, one at a time", started))
         print(row("delete -> gone, one at a time", gone))
-        names = [f"burst-{index}" for index in range(burst)]
-        print(row(f"create -> seen Running, {burst} at once", await _started(client, image, names, selector)))
-        print(row(f"delete -> gone, {burst} at once", await _gone(client, names)))
+        await _gone(client, ["warm-up"])
+        for burst in bursts:
+            names = [f"burst-{burst}-{index}" for index in range(burst)]
+            print(row(f"create -> seen Running, {burst} at once", await _started(client, image, names, selector)))
+            if burst == bursts[0]:
+                print(await _idle_cost(node, idle_s))
+            print(row(f"delete -> gone, {burst} at once", await _gone(client, names)))
+
+
+async def _idle_cost(node: str, seconds: float) -> str:
+    await asyncio.sleep(SETTLE_S)
+    agent = processes.agent_of(node)
+    monitors = processes.monitors_beside(agent)
+    before_s = processes.cpu_s(agent)
+    before_monitors_s = sum(map(processes.cpu_s, monitors))
+    await asyncio.sleep(seconds)
+    agent_share = (processes.cpu_s(agent) - before_s) / seconds
+    monitors_share = (sum(map(processes.cpu_s, monitors)) - before_monitors_s) / seconds
+    proportional = sum(map(processes.proportional_bytes, monitors)) / len(monitors)
+    resident = processes.resident_bytes(agent)
+    return (
+        f"idle over {seconds:.0f} s: agent {resident / MEGABYTE:.1f} MB, {agent_share:.2%} of a core; "
+        f"{len(monitors)} monitors {proportional / MEGABYTE:.2f} MB each (proportional), {monitors_share:.2%} of a core"
+    )
 
 
 async def _started(client: Client, image: str, names: Sequence[str], selector: dict[str, str]) -> list[float]:
@@ -80,8 +107,9 @@ if __name__ == "__main__":
     parser.add_argument("--kubeconfig", default="")
     parser.add_argument("--image", default="quickstart:1")
     parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--burst", type=int, default=50)
+    parser.add_argument("--bursts", type=int, nargs="+", default=[50, 110])
+    parser.add_argument("--idle-seconds", type=float, default=30.0)
     parser.add_argument("--node", default="node-1")
     args = parser.parse_args()
     path = kubeconfig.find(args.kubeconfig, os.environ)[0]
-    asyncio.run(main(path, args.image, args.count, args.burst, args.node))
+    asyncio.run(main(path, args.image, args.count, args.bursts, args.node, args.idle_seconds))

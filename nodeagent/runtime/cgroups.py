@@ -4,6 +4,7 @@
 takes 3.3 ms) and reads what the kernel counted. Invariant: nothing outside of the node's own subtree is touched.
 """
 
+import _thread
 import contextlib
 import errno
 import os
@@ -118,6 +119,7 @@ class Cgroups:
 
     def __init__(self, layout: Layout) -> None:
         self._v1, self._unified, self.is_v2 = dict(layout.v1), layout.unified, layout.is_v2
+        self._moving = False
         present = self._v1.keys() if self._v1 else set(_words(os.path.join(self._unified or "/", "cgroup.controllers")))
         if missing := set(LIMITING_CONTROLLERS) - present:
             raise RuntimeFault(f"this machine mounts no cgroup hierarchy for {', '.join(sorted(missing))}")
@@ -147,6 +149,24 @@ class Cgroups:
         except OSError as error:
             refused = MemoryInUse if error.errno == errno.EBUSY else RuntimeFault
             raise refused(f"setting {error.filename}: {error.strerror}") from error
+
+    def expect_moves(self) -> None:
+        """Processes are about to be put into cgroups. The first move after some quiet waits 8-15 ms for an RCU grace
+        period (kernel/cgroup, cgroup_threadgroup_rwsem), those that follow do not: moving the agent to where it is lets
+        that time pass beside other work. Returns at once; without effect where it is refused."""
+        if not self._moving:
+            self._moving = True
+            _thread.start_new_thread(self._move_to_own_cgroup, ())
+
+    def _move_to_own_cgroup(self) -> None:
+        try:
+            with contextlib.suppress(OSError):
+                controller, root = ("", self._unified) if self.is_v2 else ("pids", self._v1["pids"])
+                own = (line.split(":", 2) for line in _lines("/proc/self/cgroup"))
+                path = next((path for _, names, path in own if controller in names.split(",")), "")
+                self._write(os.path.join(root, path.strip("/"), "cgroup.procs"), "0")
+        finally:
+            self._moving = False
 
     def join(self, path: str, pid: int) -> None:
         """Moves a process into the cgroup, which is made when missing."""

@@ -250,6 +250,7 @@ class Containers:
         granted = capabilities.granted(config.security, self._capabilities)
         seccomp = self._seccomp.for_container(config.security, granted, compiled=oci.takes_compiled_filters)
         self._write_spec(made, sandbox, image, granted, seccomp)
+        self._cgroups.expect_moves()
         await conmon.create(self._conmon, oci, made.monitored)
         self._seccomp.keep(seccomp, oci.compiled_filter(made.id))
         if not config.security.privileged:

@@ -124,6 +124,7 @@ class Sandboxes:
     async def run(self, config: SandboxConfig) -> SandboxStatus:
         """Makes the sandbox, or finishes making it; the limits of one that is there are set anew."""
         oci = self._oci.named(config.runtime_handler)
+        self._cgroups.expect_moves()
         sandbox = self._recorded(config)
         if sandbox.has(STOPPED):
             raise RuntimeFault(f"the sandbox of pod {config.namespace}/{config.name} was stopped; it must be removed")
