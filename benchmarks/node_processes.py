@@ -6,14 +6,17 @@ from pathlib import Path
 
 AGENT_MODULE = "nodeagent.main"
 MONITOR = "conmon"
+SESSION_PORT_OFFSET = 1
+"""Of the port that a local cluster's agents dial, from that of its API."""
 
 
-def agent_of(node: str) -> int:
-    """Pid of the agent, the one with the highest when clusters have nodes of the same name. Raises LookupError."""
-    found = [pid for pid, argv in _commands() if AGENT_MODULE in argv and node in argv]
-    if not found:
-        raise LookupError(f"no agent of node {node} runs on this machine")
-    return max(found)
+def agent_of(node: str, api_port: int) -> int:
+    """Pid of the node's agent; clusters are told apart by their ports. Raises LookupError."""
+    session = f":{api_port + SESSION_PORT_OFFSET}"
+    for pid, argv in _commands():
+        if AGENT_MODULE in argv and node in argv and any(argument.endswith(session) for argument in argv):
+            return pid
+    raise LookupError(f"no agent of node {node} runs on this machine")
 
 
 def monitors_beside(agent: int) -> list[int]:

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from benchmarks import node_processes as processes
 from benchmarks.figures import NAMESPACE, cluster_client, pod, row
@@ -28,6 +29,7 @@ MEGABYTE = 1024 * 1024
 
 async def main(config: Path, image: str, count: int, bursts: Sequence[int], node: str, idle_s: float) -> None:
     selector = {"kubernetes.io/hostname": node}
+    agent = processes.agent_of(node, urlsplit(kubeconfig.load([config]).server).port or 443)
     async with cluster_client(config) as client:
         await _started(client, image, ["warm-up"], selector)
         started: list[float] = []
@@ -42,13 +44,12 @@ async def main(config: Path, image: str, count: int, bursts: Sequence[int], node
             names = [f"burst-{burst}-{index}" for index in range(burst)]
             print(row(f"create -> seen Running, {burst} at once", await _started(client, image, names, selector)))
             if burst == bursts[0]:
-                print(await _idle_cost(node, idle_s))
+                print(await _idle_cost(agent, idle_s))
             print(row(f"delete -> gone, {burst} at once", await _gone(client, names)))
 
 
-async def _idle_cost(node: str, seconds: float) -> str:
+async def _idle_cost(agent: int, seconds: float) -> str:
     await asyncio.sleep(SETTLE_S)
-    agent = processes.agent_of(node)
     monitors = processes.monitors_beside(agent)
     before_s = processes.cpu_s(agent)
     before_monitors_s = sum(map(processes.cpu_s, monitors))
