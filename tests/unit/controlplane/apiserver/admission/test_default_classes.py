@@ -24,6 +24,8 @@ def claim(name: str, **spec: Any) -> PersistentVolumeClaim:
 
 
 async def with_class(w: World, **fields: Any) -> None:
+    """The only class: that of every new cluster goes."""
+    await w.admin.delete(STORAGECLASSES, "local")
     plain = {"metadata": marked("storageclass"), "provisioner": "orch.io/local", **fields}
     await w.admin.create(STORAGECLASSES, made(STORAGECLASSES, plain))
 
@@ -31,7 +33,8 @@ async def with_class(w: World, **fields: Any) -> None:
 @virtual
 async def test_a_claim_that_names_no_class_gets_the_default() -> None:
     async with world() as w:
-        assert (await w.admin.create(PERSISTENTVOLUMECLAIMS, claim("early"))).spec.storage_class_name is None
+        early = await w.admin.create(PERSISTENTVOLUMECLAIMS, claim("early"))
+        assert early.spec.storage_class_name == "local"
         await with_class(w)
         late = await w.admin.create(PERSISTENTVOLUMECLAIMS, claim("late"))
         assert (late.spec.storage_class_name, late.status.phase) == ("standard", "Pending")
