@@ -208,14 +208,17 @@ class Containers:
         await self.kill(identity)
         await self._destroy(known)
 
-    def update(self, identity: str, resources: Resources) -> None:
+    async def update(self, identity: str, resources: Resources) -> None:
         """Limits that are None stay as they are. Raises RuntimeFault, NoSuchContainer."""
+        cgroup = self._existing(identity).container.record.cgroup
+        await in_thread(lambda: self._cgroups.apply(cgroup, resources))  # a lower limit waits for memory given back
         known = self._existing(identity)
+        assert known.status is not None
         record = known.container.record
-        self._cgroups.apply(record.cgroup, resources)
         config = replace(record.config, resources=record.config.resources.updated(resources))
         known.container = replace(known.container, record=msgspec.structs.replace(record, config=config))
         known.container.save()
+        known.status = replace(known.status, resources=config.resources)
 
     def _existing(self, identity: str) -> _Known:
         known = self._known.get(identity)

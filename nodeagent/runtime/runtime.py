@@ -151,10 +151,10 @@ class CrunRuntime:
         return self._containers.get(container_id)[1]
 
     async def update_container_resources(self, container_id: str, resources: Resources) -> None:
-        self._containers.update(container_id, resources)
+        await self._containers.update(container_id, resources)
 
     async def update_pod_resources(self, pod_uid: str, resources: Resources) -> None:
-        self._sandboxes.update(pod_uid, resources)
+        await self._sandboxes.update(pod_uid, resources)
 
     async def container_stats(self) -> Sequence[ContainerStats]:
         return await self._stats.containers()

@@ -34,6 +34,7 @@ from nodeagent.runtime.interface import (
 from nodeagent.runtime.oci_spec import IdMapping, Namespaces
 from nodeagent.runtime.pause import Pause
 from orch.kit.clock import Clock
+from orch.kit.threads import in_thread
 
 SHM_SIZE = "64m"
 """What Docker and containerd give."""
@@ -166,10 +167,11 @@ class Sandboxes:
         shutil.rmtree(sandbox.folder)
         del self._known[pod_uid]
 
-    def update(self, pod_uid: str, resources: Resources) -> None:
+    async def update(self, pod_uid: str, resources: Resources) -> None:
         """Limits that are None stay as they are. Raises RuntimeFault, NoSuchContainer."""
+        cgroup = self.get(pod_uid).cgroup
+        await in_thread(lambda: self._cgroups.apply(cgroup, resources))  # a lower limit waits for memory given back
         sandbox = self.get(pod_uid)
-        self._cgroups.apply(sandbox.cgroup, resources)
         self._recorded(replace(sandbox.config, resources=sandbox.config.resources.updated(resources)))
 
     def _recorded(self, config: SandboxConfig) -> Sandbox:

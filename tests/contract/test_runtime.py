@@ -328,7 +328,8 @@ async def test_limits_of_a_running_container_change(harness: Harness) -> None:
     container_id = await started(harness, harness.sleeper(sandbox))
     before = await harness.runtime.container_status(container_id)
     await harness.runtime.update_container_resources(container_id, Resources(memory_limit_bytes=64 << 20))
-    assert await harness.runtime.container_status(container_id) == before
+    changed = replace(before.resources, memory_limit_bytes=64 << 20)
+    assert await harness.runtime.container_status(container_id) == replace(before, resources=changed)
     with pytest.raises(NoSuchContainer):
         await harness.runtime.update_container_resources("unknown", Resources())
 

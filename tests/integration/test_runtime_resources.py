@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -132,6 +133,33 @@ async def test_limits_change_while_it_runs(node: Node) -> None:
     assert (await node.runtime.container_status(container_id)).state == ContainerState.RUNNING
     assert node.pid(container_id) == pid
     os.kill(pid, 0)
+
+
+async def test_a_limit_that_the_kernel_takes_long_to_set_holds_up_nobody(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = await node.pod()
+    main = await start(node, sandbox, FOREVER)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(path: str, resources: Resources) -> None:
+        begun.set()
+        assert go_on.wait(STEP_TIMEOUT_S)
+
+    monkeypatch.setattr(node.lab.cgroups, "apply", slowly)
+    change = Resources(memory_limit_bytes=32 * MIB)
+    for update in (
+        node.runtime.update_container_resources(main, change),
+        node.runtime.update_pod_resources(sandbox.pod_uid, change),
+    ):
+        async with asyncio.TaskGroup() as tasks:
+            updating = tasks.create_task(update)
+            while not begun.is_set():
+                await asyncio.sleep(0)
+            assert not updating.done()
+            go_on.set()
+        begun.clear()
+        go_on.clear()
 
 
 async def test_memory_is_never_shrunk_below_use(node: Node) -> None:
