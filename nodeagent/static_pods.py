@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from nodeagent.folder_watch import SETTLED, FolderWatch
 from orch.api.kinds import PODS
 from orch.api.pod.qos import qos_class
-from orch.api.pod.references import references
 from orch.api.pod.spec import Pod, PodSpec
+from orch.api.pod.static import forbidden_reference
 from orch.api.pod.status import PodStatus
 from orch.api.shared import Toleration
 from orch.errors import BadRequest
@@ -129,5 +129,5 @@ def _check(pod: Pod) -> None:
         raise BadRequest("; ".join(f"{cause.field}: {cause.message}" for cause in causes))
     if pod.spec.ephemeral_containers:
         raise BadRequest("static pods do not support ephemeral containers")
-    if named := references(pod):
-        raise BadRequest(f"static pods may not reference other objects: {named[0].kind} {named[0].name}")
+    if named := forbidden_reference(pod):
+        raise BadRequest(f"static pods may not reference other objects: {named}")

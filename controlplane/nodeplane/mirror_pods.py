@@ -3,6 +3,8 @@
 As kubelet keeps them (pkg/kubelet/pod/mirror_client.go), but kept by the server from what agents report. A mirror
 never reaches a node: deleting it stops nothing, and it is made anew. A mirror of nothing goes, as soon as its node has
 said what it runs; with its Node object it goes as all that the Node owns.
+
+Invariant: a mirror names no other object, whatever a node says: nobody gets rights by it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,13 +14,13 @@ import structlog
 from msgspec.structs import replace
 
 from controlplane.nodeplane.newest import NewestWriter
-from controlplane.nodeplane.node_set import is_mirror, revision_of
+from controlplane.nodeplane.node_set import revision_of
 from controlplane.nodeplane.pod_status_writer import PodReport, PodStatusWriter
 from orch.api.kinds import NODES, PODS
 from orch.api.meta import DeleteOptions, ObjectMeta, OwnerReference, Preconditions
 from orch.api.node import Node
-from orch.api.pod.ephemeral_rules import MIRROR_ANNOTATION
 from orch.api.pod.spec import Pod
+from orch.api.pod.static import MIRROR_ANNOTATION, forbidden_reference, is_mirror
 from orch.api.pod.status import is_finished
 from orch.client.client import Client
 from orch.client.informer import Informer
@@ -92,7 +94,7 @@ class MirrorPods:
     def report(self, node: str, static: Iterable[Pod]) -> None:
         """All static pods of the node."""
         before = self._static.get(node, {})
-        now = self._static[node] = {_name(pod): pod for pod in static}
+        now = self._static[node] = {_name(pod): pod for pod in static if _is_shown(pod, node)}
         uids = {pod.metadata.uid for pod in now.values()}
         for pod in before.values():
             if pod.metadata.uid not in uids:
@@ -186,6 +188,13 @@ class MirrorPods:
             return  # it is gone, or another has its name: the informer tells
         await self._pods.deletion_seen(namespace, pod, uid)
         log.info("mirror_pod_deleted", pod=f"{namespace}/{pod}", uid=uid)
+
+
+def _is_shown(static: Pod, node: str) -> bool:
+    named = forbidden_reference(static)
+    if named:
+        log.warning("static_pod_not_shown", pod="/".join(_name(static)), node=node, names=named)
+    return not named
 
 
 def _name(pod: Pod) -> Name:

@@ -29,9 +29,9 @@ from orch.api.meta import Object, ObjectMeta
 from orch.api.node import Node, NodeSpec, NodeStatus
 from orch.api.persistentvolume import PersistentVolume
 from orch.api.pod.allocation import RESIZE_IN_PROGRESS, RESIZE_PENDING
-from orch.api.pod.ephemeral_rules import MIRROR_ANNOTATION
 from orch.api.pod.references import Reference, references
 from orch.api.pod.spec import Pod
+from orch.api.pod.static import is_mirror
 from orch.api.pod.status import PodCondition
 from orch.api.volume_binding import node_of
 
@@ -80,11 +80,6 @@ def revision_of(obj: Object) -> int:
 
 def item_of(kind: Kind[Any], obj: Object) -> Item:
     return Item(kind.kind, obj.metadata.uid, revision_of(obj), kind.codec.encode(obj))
-
-
-def is_mirror(pod: Pod) -> bool:
-    """It shows a pod that its node runs by itself: no news to the node."""
-    return MIRROR_ANNOTATION in (pod.metadata.annotations or {})
 
 
 def routing_part(node: Node) -> Node:

@@ -1,13 +1,14 @@
 """ServiceAccount tokens for pods, asked for by the agents that run them.
 
 Invariant: a node gets tokens of its own pods only (as the node authorizer and NodeRestriction of kube-apiserver hold
-it), bound to the pod, so that they end with it.
+it), bound to the pod, so that they end with it; and none for mirrors, which are what the node itself says.
 """
 
 from controlplane.tokens.issuer import TOKENREQUEST
 from orch.api.authentication import BoundObjectReference, TokenRequest, TokenRequestSpec
 from orch.api.kinds import PODS, SERVICEACCOUNTS
 from orch.api.pod.spec import Pod
+from orch.api.pod.static import is_mirror
 from orch.client.client import Client
 from orch.client.informer import Informer
 from orch.errors import Forbidden
@@ -40,7 +41,7 @@ class PodTokens:
 def _is_its_own(pod: Pod, node: str, asked: node_pb2.IssueTokenRequest) -> bool:
     spec = pod.spec
     found = (pod.metadata.uid, spec.node_name, spec.service_account_name)
-    return found == (asked.pod_uid, node, asked.service_account)
+    return found == (asked.pod_uid, node, asked.service_account) and not is_mirror(pod)
 
 
 def _body(asked: node_pb2.IssueTokenRequest) -> TokenRequest:

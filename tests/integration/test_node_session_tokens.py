@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from nodeagent.grpc_link import GrpcDialer, TokenRefused
 from nodeagent.link import LinkLost
@@ -74,6 +75,19 @@ async def test_a_node_gets_no_other_tokens(tmp_path: Path, wrong: dict[str, str]
             setattr(request, name, value)
         with pytest.raises(TokenRefused, match="no such pod with that account is bound to the node"):
             await dialer.issue_token(request)
+
+
+async def test_a_node_gets_no_token_of_a_pod_that_it_says_to_run_by_itself(tmp_path: Path) -> None:
+    async with node_with_pod(tmp_path) as (plane, dialer, request):
+        pod = await plane.client.get(PODS, "web", "default")
+        annotations = {"kubernetes.io/config.mirror": "static"}
+        metadata = ObjectMeta(name="mirror", namespace="default", annotations=annotations)
+        mirror = await pod_on("n1", plane.client, Pod(metadata=metadata, spec=replace(pod.spec, node_name=None)))
+        request.pod, request.pod_uid = "mirror", mirror.metadata.uid
+        for _ in range(10):
+            with pytest.raises(TokenRefused, match="no such pod with that account is bound to the node"):
+                await dialer.issue_token(request)
+            await asyncio.sleep(0.05)
 
 
 async def test_another_node_gets_no_token_of_the_pod(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from controlplane.tokens.issuer import MOUNTED_LIFETIME_S
 from orch.api.kinds import PODS, SERVICEACCOUNTS
 from orch.api.pod.container import Container, ObjectFieldSelector, VolumeMount
 from orch.api.pod.spec import Pod, PodSpec
+from orch.api.pod.static import DEFAULT_ACCOUNT, is_mirror
 from orch.api.pod.volume import (
     ConfigMapProjection,
     DownwardAPIProjection,
@@ -28,8 +29,6 @@ from orch.api.pod.volume import (
 from orch.api.serviceaccount import ServiceAccount
 from orch.kit.ids import Ids
 
-DEFAULT_ACCOUNT = "default"
-MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 ROOT_CA_CONFIGMAP = "kube-root-ca.crt"
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME_PREFIX = "kube-api-access-"
@@ -49,7 +48,7 @@ class ServiceAccountAdmission:
         if request.operation is not Operation.CREATE or request.kind is not PODS:
             return obj
         pod: Pod = obj
-        if MIRROR_ANNOTATION in (pod.metadata.annotations or {}):
+        if is_mirror(pod):
             return pod
         name = pod.spec.service_account_name or pod.spec.service_account or DEFAULT_ACCOUNT
         account = self._account(request, name)

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from orch.api.causes import Causes
 from orch.api.pod.container import EphemeralContainer
 from orch.api.pod.spec import Pod, PodSpec
+from orch.api.pod.static import is_mirror
 from orch.api.shared import ResourceRequirements
 from orch.errors import Cause
 
 NOT_ALLOWED = "cannot be set for an Ephemeral Container"
-MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
-"""On what shows a static pod; its value is the uid that the node gave that pod."""
 
 
 def ephemeral_rules(causes: Causes, path: str, container: EphemeralContainer, spec: PodSpec) -> None:
@@ -40,7 +39,7 @@ def ephemeral_rules(causes: Causes, path: str, container: EphemeralContainer, sp
 def validate_ephemeral_update(new: Pod, old: Pod) -> Sequence[Cause]:
     """A write of the `ephemeralcontainers` subresource: the old ones stay as they are."""
     causes = Causes()
-    if MIRROR_ANNOTATION in (old.metadata.annotations or {}):
+    if is_mirror(old):
         causes.forbidden("", "static pods do not support ephemeral containers")
     path, wanted = "spec.ephemeralContainers", {c.name: c for c in new.spec.ephemeral_containers or ()}
     for index, container in enumerate(old.spec.ephemeral_containers or ()):

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from orch.api.base import Quantity
 from orch.api.causes import Causes
 from orch.api.pod.container import Container
-from orch.api.pod.ephemeral_rules import MIRROR_ANNOTATION
 from orch.api.pod.qos import qos_class
 from orch.api.pod.spec import Pod, PodSpec
+from orch.api.pod.static import is_mirror
 from orch.api.shared import ResourceRequirements
 from orch.errors import Cause
 
@@ -69,7 +69,7 @@ def validate_resize(new: Pod, old: Pod) -> Sequence[Cause]:
 
 
 def _why_no_resize(pod: Pod) -> str:
-    if MIRROR_ANNOTATION in (pod.metadata.annotations or {}):
+    if is_mirror(pod):
         return "static pods cannot be resized"
     if pod.spec.os is not None and pod.spec.os.name == "windows":
         return "windows pods cannot be resized"

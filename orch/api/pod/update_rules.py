@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from orch.api.causes import Causes
 from orch.api.metadata import metadata_update_rules
 from orch.api.pod.container import Container
-from orch.api.pod.ephemeral_rules import MIRROR_ANNOTATION
 from orch.api.pod.spec import Pod, PodSpec
+from orch.api.pod.static import MIRROR_ANNOTATION
 from orch.api.schema import fields_of
 from orch.errors import Cause
 

@@ -64,6 +64,7 @@ def test_yaml_is_read_and_dot_files_and_folders_are_not(tmp_path: Path) -> None:
         ('{"apiVersion": "v1", "kind": "Service"}', "no v1 Pod"),
         ('{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {}}', "spec.containers"),
         (manifest(volumes=[{"name": "v", "secret": {"secretName": "s"}}]), "may not reference other objects: Secret s"),
+        (manifest(serviceAccountName="admin"), "may not reference other objects: ServiceAccount admin"),
         (manifest(restartPolicy=3), "restartPolicy"),
     ],
 )

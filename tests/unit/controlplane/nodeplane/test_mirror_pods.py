@@ -165,6 +165,29 @@ async def test_a_mirror_of_nothing_goes_once_the_node_has_spoken() -> None:
         await p.gone()
 
 
+RIGHTS_OF_OTHERS: tuple[dict[str, object], ...] = (
+    {"serviceAccountName": "admin"},
+    {"serviceAccount": "admin"},
+    {"imagePullSecrets": [{"name": "s"}]},
+    {"volumes": [{"name": "v", "secret": {"secretName": "s"}}]},
+    {"volumes": [{"name": "v", "configMap": {"name": "c"}}]},
+    {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "p"}}]},
+    {"volumes": [{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]},
+)
+
+
+@pytest.mark.parametrize("named", RIGHTS_OF_OTHERS)
+async def test_what_a_node_says_to_run_with_the_rights_of_others_is_not_shown(named: dict[str, object]) -> None:
+    plain = PODS.codec.to_plain(a_static())
+    plain["spec"] |= named
+    plain["metadata"] |= {"name": "greedy", "uid": "greedy"}
+    async with plane() as p:
+        p.mirrors.report("n1", [PODS.codec.from_plain(plain), a_static()])
+        await p.shown()
+        await asyncio.sleep(0.05)
+        assert [pod.metadata.name for pod in (await p.admin.list(PODS)).items] == ["web-n1"]
+
+
 @pytest.mark.parametrize("uid", ["s2", ""])
 async def test_reports_of_other_pods_are_not_taken(uid: str) -> None:
     async with plane() as p:
