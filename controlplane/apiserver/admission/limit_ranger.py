@@ -30,10 +30,11 @@ class LimitRanger:
         self._cache = cache
 
     async def admit(self, request: Request, obj: Any) -> Any:
-        """A pod's resources change after its creation by a resize alone; a claim may grow."""
+        """A pod's resources change after its creation by a resize alone; a claim may grow. What asks for no other amount
+        passes, whatever the bounds are by now: a claim must be able to lose its finalizers."""
         is_new = request.kind is PODS and request.operation is Operation.CREATE
         is_pod = is_new or (request.kind is PODS and request.subresource == "resize")
-        is_claim = request.kind is PERSISTENTVOLUMECLAIMS and not request.subresource
+        is_claim = request.kind is PERSISTENTVOLUMECLAIMS and not request.subresource and _asks_anew(request.old, obj)
         if obj is None or not (is_pod or is_claim) or not (items := self._items(request.namespace)):
             return obj
         if is_new:
@@ -47,6 +48,13 @@ class LimitRanger:
     def _items(self, namespace: str) -> list[LimitRangeItem]:
         ranges = self._cache.select(LIMITRANGES, Selection(namespace=namespace))
         return [item for stored in ranges for item in stored.obj.spec.limits]
+
+
+def _asks_anew(old: Any, claim: PersistentVolumeClaim | None) -> bool:
+    if old is None or claim is None:
+        return True
+    is_going = old.metadata.deletion_timestamp is not None
+    return not is_going and old.spec.resources.requests != claim.spec.resources.requests
 
 
 def with_defaults(pod: Pod, items: Sequence[LimitRangeItem]) -> Pod:

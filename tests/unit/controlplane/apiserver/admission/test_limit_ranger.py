@@ -3,10 +3,11 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from controlplane.apiserver.admission.limit_ranger import claim_problems, pod_problems
 from orch.api.kinds import LIMITRANGES, PERSISTENTVOLUMECLAIMS, PODS
-from orch.errors import Forbidden
+from orch.errors import Forbidden, NotFound
 from tests.sim.virtual_loop import virtual
 from tests.unit.controlplane.world import World, world
 from tests.unit.orch.api.objects import container, made, pod
@@ -90,3 +91,21 @@ def test_bounds_of_claims() -> None:
     assert list(claim_problems(claim, bounds)) == [
         "maximum storage usage per PersistentVolumeClaim is 4Gi, but request is 5Gi"
     ]
+
+
+@virtual
+async def test_a_claim_may_lose_its_finalizers_whatever_the_bounds_are_now() -> None:
+    async with world() as w:
+        spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}}
+        kept = {"name": "data", "namespace": "default", "finalizers": ["example.com/kept"]}
+        claim = await w.admin.create(
+            PERSISTENTVOLUMECLAIMS, made(PERSISTENTVOLUMECLAIMS, {"spec": spec, "metadata": kept})
+        )
+        await with_limits(w, {"type": "PersistentVolumeClaim", "max": {"storage": "4Gi"}})
+        labelled = replace(claim, metadata=replace(claim.metadata, labels={"a": "b"}))
+        await w.admin.update(PERSISTENTVOLUMECLAIMS, labelled)
+        await w.admin.delete(PERSISTENTVOLUMECLAIMS, "data", "default")
+        going = await w.admin.get(PERSISTENTVOLUMECLAIMS, "data", "default")
+        await w.admin.update(PERSISTENTVOLUMECLAIMS, replace(going, metadata=replace(going.metadata, finalizers=None)))
+        with pytest.raises(NotFound):
+            await w.admin.get(PERSISTENTVOLUMECLAIMS, "data", "default")
