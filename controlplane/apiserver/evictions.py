@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from controlplane.registry import failures
+from controlplane.registry.deletion import check_preconditions
 from controlplane.registry.eviction import (
     budget_of,
     has_ended,
@@ -40,32 +41,31 @@ class Evictions:
         self._clock = clock
 
     async def evict(self, context: RequestContext, namespace: str, name: str, options: DeleteOptions) -> None:
-        """Raises TooManyRequests when the budget does not allow it, NotFound, Conflict."""
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            await self._cache.fresh()
-            if (stored := self._cache.get(PODS, namespace, name)) is None:
-                raise failures.not_found(PODS, name)
-            try:
-                await self._evict(context, stored.obj, options)
-            except Conflict:
-                if attempt == ATTEMPTS_MAX or _names_revision(options):
-                    raise
-            else:
-                return
+        """Raises TooManyRequests when the budget does not allow it, NotFound, Conflict.
 
-    async def _evict(self, context: RequestContext, pod: Pod, options: DeleteOptions) -> None:
-        """A pod that was judged not to count must still be in that state when it goes."""
-        namespace, name = pod.metadata.namespace, pod.metadata.name
-        if has_ended(pod):
-            await self._delete(context, namespace, name, options)
-            return
-        budget = None if has_not_begun(pod) else self._budget_of(pod)
-        if has_not_begun(pod) or (budget is not None and spares_budget(pod, budget)):
-            await self._delete(context, namespace, name, _of_this_state(options, pod))
-            return
-        if budget is not None:
-            await self._take(context, budget, name, dry_run=bool(options.dry_run))
+        What the client demands of the pod is checked before the budget pays; once it has paid nothing is tried again.
+        """
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            pod = await self._present(namespace, name)
+            check_preconditions(PODS, pod.metadata, options.preconditions)
+            budget = None if has_ended(pod) or has_not_begun(pod) else self._budget_of(pod)
+            try:
+                if _is_spared(pod, budget):
+                    await self._delete(context, namespace, name, _of_this_state(options, pod))
+                    return
+                if budget is not None:
+                    await self._take(context, budget, name, dry_run=bool(options.dry_run))
+                break
+            except Conflict:
+                if attempt == ATTEMPTS_MAX:
+                    raise
         await self._delete(context, namespace, name, options)
+
+    async def _present(self, namespace: str, name: str) -> Pod:
+        await self._cache.fresh()
+        if (stored := self._cache.get(PODS, namespace, name)) is None:
+            raise failures.not_found(PODS, name)
+        return stored.obj
 
     def _budget_of(self, pod: Pod) -> PodDisruptionBudget | None:
         budgets = self._cache.select(PODDISRUPTIONBUDGETS, Selection(namespace=pod.metadata.namespace))
@@ -87,12 +87,13 @@ class Evictions:
         )
 
 
-def _names_revision(options: DeleteOptions) -> bool:
-    return options.preconditions is not None and options.preconditions.resource_version is not None
+def _is_spared(pod: Pod, budget: PodDisruptionBudget | None) -> bool:
+    """Whether no budget counts the pod as it is now: it must still be in that state when it goes."""
+    if has_ended(pod):
+        return False
+    return has_not_begun(pod) or (budget is not None and spares_budget(pod, budget))
 
 
 def _of_this_state(options: DeleteOptions, pod: Pod) -> DeleteOptions:
-    if _names_revision(options):
-        return options
     asked = options.preconditions or Preconditions()
     return replace(options, preconditions=replace(asked, resource_version=pod.metadata.resource_version))

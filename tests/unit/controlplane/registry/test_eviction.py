@@ -109,6 +109,15 @@ async def test_an_eviction_takes_one_disruption() -> None:
 
 
 @virtual
+async def test_an_eviction_of_another_pod_costs_the_budget_nothing() -> None:
+    async with world() as w:
+        await running(w, disruptions_allowed=1)
+        with pytest.raises(Conflict, match="does not match the UID"):
+            await evict(w, preconditions={"uid": "another"})
+        assert (await w.admin.get(PODDISRUPTIONBUDGETS, "b", "default")).status.disruptions_allowed == 1
+
+
+@virtual
 async def test_a_pod_that_serves_nobody_needs_no_disruption() -> None:
     async with world() as w:
         await running(w, ready=False, desired_healthy=1, current_healthy=1)
