@@ -154,7 +154,7 @@ async def test_a_limit_that_the_kernel_takes_long_to_set_holds_up_nobody(
     ):
         async with asyncio.TaskGroup() as tasks:
             updating = tasks.create_task(update)
-            while not begun.is_set():
+            while not begun.is_set():  # noqa: ASYNC110 - set in another thread
                 await asyncio.sleep(0)
             assert not updating.done()
             go_on.set()
