@@ -146,11 +146,14 @@ def widest(before: Resources, after: Resources) -> Resources:
 
 
 def exactly(resources: Resources) -> Resources:
-    """For an update: a limit that is not there is taken away."""
+    """For an update: a limit or a promise that is not there is taken away."""
     return replace(
         resources,
         cpu_quota_us=UNLIMITED if resources.cpu_quota_us is None else resources.cpu_quota_us,
         memory_limit_bytes=UNLIMITED if resources.memory_limit_bytes is None else resources.memory_limit_bytes,
+        memory_high_bytes=UNLIMITED if resources.memory_high_bytes is None else resources.memory_high_bytes,
+        memory_request_bytes=resources.memory_request_bytes or 0,
+        memory_min_bytes=resources.memory_min_bytes or 0,
     )
 
 

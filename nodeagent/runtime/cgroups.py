@@ -105,9 +105,9 @@ def v2_settings(resources: Resources) -> list[tuple[str, str]]:
 
 
 def soft_limit(resources: Resources) -> int | None:
-    """v1 has one promise where v2 has two."""
+    """v1 has one promise where v2 has two. None of nothing: 0 there would say that all of it is to go first."""
     promises = [p for p in (resources.memory_request_bytes, resources.memory_min_bytes) if p is not None]
-    return max(promises, default=None)
+    return (max(promises) or UNLIMITED) if promises else None
 
 
 def _or_max(value: int) -> str:

@@ -72,6 +72,14 @@ def test_between_two_sizes_a_pod_has_room_for_both() -> None:
     assert exactly(widest(one, Resources())).memory_limit_bytes == UNLIMITED
 
 
+def test_an_update_takes_away_what_is_no_longer_wanted() -> None:
+    qos = Resources(memory_request_bytes=2, memory_min_bytes=2, memory_high_bytes=5)
+    after = exactly(Resources())
+    assert qos.updated(after) == after
+    assert (after.memory_request_bytes, after.memory_min_bytes, after.memory_high_bytes) == (0, 0, UNLIMITED)
+    assert exactly(qos) == qos.updated(Resources(cpu_quota_us=UNLIMITED, memory_limit_bytes=UNLIMITED))
+
+
 @pytest.mark.parametrize(
     ("requests", "limits"),
     [
