@@ -39,6 +39,8 @@ class PodResize:
         self.error = ""
         self._in_flight = self._waits = self._is_wide = False
         self._is_last = False
+        self._superseded = False
+        """What is in flight was decided before what is set aside now."""
         self._backoff = Backoff[str](RETRY_DELAY_MIN_S, RETRY_DELAY_MAX_S)
 
     def adopted(self, containers: Sequence[ContainerMachine]) -> None:
@@ -66,12 +68,16 @@ class PodResize:
         if _same_sizes(event.sizes, sizes_of(pod)):
             return sized(pod, event.sizes), []
         self.in_progress, self.error, self._is_wide, self._waits = True, "", False, False
+        self._superseded = self._in_flight
         return sized(pod, event.sizes), [EmitEvent(NORMAL, "ResizeStarted", "Pod resize started")]
 
     def applied(self, event: SizesApplied, containers: Sequence[ContainerMachine]) -> Iterator[Instruction]:
         self._in_flight = False
         for container in containers:
             container.size = event.sizes.get(container.name, container.size)
+        if self._superseded:  # it says nothing of the room that the pod has for its new sizes
+            self._superseded = False
+            return
         if event.fault:
             if event.fault != self.error:
                 yield EmitEvent(WARNING, "ResizeError", f"Pod resize error: {event.fault}")

@@ -128,6 +128,16 @@ def test_a_policy_restarts_the_container_between_growth_and_shrinking() -> None:
     assert resize_conditions(node) == []
 
 
+def test_the_pod_is_widened_again_for_what_was_decided_meanwhile() -> None:
+    node = running(a_pod(app("1", resize_policy=RESTART_FOR_MEMORY)))
+    assert steps(granted(node, a_pod(app("1", "128Mi", resize_policy=RESTART_FOR_MEMORY)))) == [
+        widened := ApplySizes((), {"app": size("1")}, False)
+    ]
+    assert steps(granted(node, a_pod(app("1", "256Mi", resize_policy=RESTART_FOR_MEMORY)))) == []
+    assert steps(node.give(SizesApplied({}))) == [widened]
+    assert isinstance(steps(node.give(SizesApplied({})))[0], StopContainer)
+
+
 def test_the_other_resource_of_such_a_container_changes_live() -> None:
     node = running(a_pod(app("1", resize_policy=RESTART_FOR_MEMORY)))
     done = granted(node, a_pod(app("2", resize_policy=RESTART_FOR_MEMORY)))
