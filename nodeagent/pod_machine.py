@@ -158,12 +158,14 @@ class PodMachine:
         yield from self._set_deadline(now)
 
     def _desired(self, event: PodDesired, now: datetime) -> Iterator[Instruction]:
-        before = self.pod.metadata
+        before, limit_s = self.pod.metadata, self.pod.spec.active_deadline_seconds
         self.pod, question = self.resize.desired(self.pod, event.pod)
         yield from question
         if (before.labels, before.annotations) != (event.pod.metadata.labels, event.pod.metadata.annotations):
             self._refresh_volumes()
         self._note_deletion(now)
+        if limit_s != event.pod.spec.active_deadline_seconds:
+            yield from self._set_deadline(now)
         yield from self._change_specs(now)
         known = {container.name for container in self.containers}
         self.containers += tuple(c for c in _machines(event.pod) if c.role is Role.EPHEMERAL and c.name not in known)

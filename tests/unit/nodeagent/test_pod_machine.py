@@ -350,6 +350,12 @@ class TestEnd:
         assert StopContainer("app", 0, "app-0", 30.0) in node.give(TimerFired("deadline"))
         assert (node.status.phase, node.status.reason) == ("Failed", "DeadlineExceeded")
 
+    def test_a_changed_deadline_counts_from_the_pods_start(self) -> None:
+        node = started(a_pod())
+        shorter = PodDesired(a_pod(active_deadline_seconds=20))
+        assert SetTimer("deadline", 15.0) in node.later(5).give(shorter)
+        assert steps(node.later(1).give(shorter)) == []
+
     def test_a_finished_pod_keeps_its_phase_and_stays_until_it_is_deleted(self) -> None:
         node = started(a_pod(restart_policy="Never"))
         node.exits("app", 0)
