@@ -55,21 +55,24 @@ STEP_FILES = ("runtime/syscalls.py", "runtime/process.py", "network/netlink.py",
 
 
 class Steps:
-    """A count that the test and the agent share: every step of the agent, and the one before which it is killed."""
+    """A count that the test and the agent share: every step of the agent, and the one before which it is killed. Each
+    number has one writer, so that neither side undoes what the other writes meanwhile."""
 
-    _LAYOUT = struct.Struct("qq")
+    _NUMBER = struct.Struct("q")
+    _TAKEN, _CRASH_AT = 0, _NUMBER.size
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, self._LAYOUT.size)
+        self._memory = mmap.mmap(-1, 2 * self._NUMBER.size)
         self.crash_in(NO_CRASH)
 
     def crash_in(self, steps: int) -> None:
-        self._LAYOUT.pack_into(self._memory, 0, 0, steps)
+        self._since = self._read(self._TAKEN)
+        self._write(self._CRASH_AT, NO_CRASH if steps == NO_CRASH else self._since + steps)
 
     @property
     def taken(self) -> int:
         """Since the last `crash_in`."""
-        return int(self._LAYOUT.unpack_from(self._memory)[0])
+        return self._read(self._TAKEN) - self._since
 
     def watch(self) -> None:
         """In the agent: all its threads from now on."""
@@ -83,10 +86,20 @@ class Steps:
             code = frame.f_code
             is_step = event == "call" and code.co_name in STEPS and code.co_filename.endswith(STEP_FILES)
         if is_step:
-            taken, crash = self._LAYOUT.unpack_from(self._memory)
-            if taken == crash:
-                os.kill(os.getpid(), signal.SIGKILL)
-            self._LAYOUT.pack_into(self._memory, 0, taken + 1, crash)
+            self.step()
+
+    def step(self) -> None:
+        """In the agent: it is about to take one."""
+        taken = self._read(self._TAKEN)
+        if 0 <= self._read(self._CRASH_AT) <= taken:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._write(self._TAKEN, taken + 1)
+
+    def _read(self, at: int) -> int:
+        return int(self._NUMBER.unpack_from(self._memory, at)[0])
+
+    def _write(self, at: int, number: int) -> None:
+        self._NUMBER.pack_into(self._memory, at, number)
 
 
 def _module(function: Any) -> str:
