@@ -113,8 +113,8 @@ def points(steps: int) -> range:
 
 
 def crash(machine: AgentLab, step: int, reached: str, pod: Pod) -> None:
-    """Waits until the agent was killed or, if it does not take so many steps, the pod is there; then starts one. One that
-    still runs is killed: it may be just about to be."""
+    """Waits until the agent was killed or, if it does not take so many steps, the pod is there; then starts one. An
+    agent that still runs is killed: it may be just about to be."""
     uid = pod.metadata.uid
     done = {"running": lambda: machine.runs(uid), "stopped": lambda: machine.wanted.is_stopped(uid)}[reached]
     machine.until(lambda: not machine.is_running() or done(), f"a crash before step {step}, or the pod {reached}")
