@@ -106,6 +106,7 @@ def container_config(
         name=container.name,
         attempt=attempt,
         image_id=image.id,
+        image=container.image or "",
         command=tuple(expand(word, known) for word in container.command or ()),
         args=tuple(expand(word, known) for word in container.args or ()),
         env=tuple(env.items()),

@@ -69,6 +69,8 @@ class ContainerMachine(EndingContainer):
         self.role = role
         self._restart_policy = restart_policy_of(role, restart_policy)
         self.image_id = self.image_reference = self.image_name = ""
+        self._made_from = ""
+        """The image by its name in the spec, from the moment on when the container is made."""
         self.size: ResourceRequirements | None = None
         """The requests and limits that its cgroup amounts to; None: it has none yet."""
         self.started_at: datetime | None = None
@@ -95,6 +97,10 @@ class ContainerMachine(EndingContainer):
     def succeeded(self) -> bool:
         return self.stage is Stage.FINISHED and self.last is not None and self.last.exit_code == 0
 
+    @property
+    def _image(self) -> str:
+        return self.spec.image or ""
+
     def handle(self, event: ContainerEvent, now: datetime) -> list[Instruction]:
         """Answers to what is no longer asked (another attempt, another image, a stage that is over) change nothing."""
         transition = _TRANSITIONS.get((self.stage, type(event)))
@@ -105,7 +111,7 @@ class ContainerMachine(EndingContainer):
     def begin(self) -> Iterator[Instruction]:
         """Its turn has come: only the pod machine says so, since only it knows of sandbox, volumes and the others."""
         self.stage = Stage.PULLING
-        yield PullImage(self.name, self.spec.image or "")
+        yield PullImage(self.name, self._image)
 
     def timer_fired(self, now: datetime) -> Iterator[Instruction]:
         if self.stage is Stage.BACKOFF:
@@ -119,7 +125,8 @@ class ContainerMachine(EndingContainer):
             self.stage = Stage.WAITING
 
     def change_spec(self, spec: Container, now: datetime) -> Iterator[Instruction]:
-        """A running container whose image changed is replaced (the only field of it that an update may change)."""
+        """A running container whose image changed is replaced (the only field of it that an update may change); one that
+        is just being made, as soon as it runs."""
         image_changed, self.spec = spec.image != self.spec.image, spec
         if not image_changed or self.stopping:
             return
@@ -127,7 +134,10 @@ class ContainerMachine(EndingContainer):
         if self.stage in (Stage.PULLING, Stage.BACKOFF):
             self.stage = Stage.WAITING
         elif self.stage in (Stage.RUNNING, Stage.POST_START):
-            yield from self.restart(f"Container {self.name} definition changed, will be restarted", now)
+            yield from self._restart_changed(now)
+
+    def _restart_changed(self, now: datetime) -> Iterator[Instruction]:
+        yield from self.restart(f"Container {self.name} definition changed, will be restarted", now)
 
     def restart(self, why: str, now: datetime) -> Iterator[Instruction]:
         """One that runs, whatever the policy says, and without back-off."""
@@ -148,6 +158,7 @@ class ContainerMachine(EndingContainer):
         self._restore(stored)
         if found is not None:
             self.attempt, self.container_id, self.image_id = found.attempt, found.id, found.image_id
+            self._made_from = found.image or self._image  # a record of an earlier version does not say
             yield from self._adopt_found(found, stored, message, now)
         elif stored is not None and stored.state.running is not None:
             self._end(Run(self.attempt, self.container_id, EXIT_CODE_LOST, "ContainerStatusUnknown",
@@ -181,7 +192,9 @@ class ContainerMachine(EndingContainer):
             yield StartContainer(self.name, self.attempt, found.id)
         elif found.state is ContainerState.RUNNING:
             self.started_at = found.started_at
-            yield from self._process_runs(adopted=same)
+            yield from (
+                self._process_runs(adopted=same) if self._made_from == self._image else self._restart_changed(now)
+            )
         elif self.last is not None and self.last.attempt == found.attempt:
             self._settle(fresh_sandbox=False)
         else:
@@ -201,11 +214,12 @@ class ContainerMachine(EndingContainer):
 
     def _is_stale(self, event: ContainerEvent) -> bool:
         if isinstance(event, ImageReady | ImageFailed):
-            return event.image != (self.spec.image or "")
+            return event.image != self._image
         return event.attempt != self.attempt
 
     def _image_ready(self, event: ImageReady, now: datetime) -> Iterator[Instruction]:
         self.image_id, self.image_reference, self.image_name = event.image_id, event.reference, event.name
+        self._made_from = event.image
         self._backoff.forget("image")
         self.stage = Stage.CREATING
         yield CreateContainer(self.name, self.attempt, event.image, event.image_id)
@@ -244,6 +258,8 @@ class ContainerMachine(EndingContainer):
         if self.stopping:
             self.stage = Stage.RUNNING
             yield from self._kill(f"Stopping container {self.name}", self._own_grace(now), now)
+        elif self._made_from != self._image:
+            yield from self._restart_changed(now)
         else:
             yield from self._process_runs(adopted=False)
 

@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import shutil
 
+from msgspec.structs import replace
+
 from nodeagent.allocations import sized
 from nodeagent.container_config import container_config, sandbox_config
 from nodeagent.container_end import handler_of
@@ -124,7 +126,7 @@ async def create_container(
     if image is None:
         message = f"image {do.image_id} was removed from the node before its container was created"
         return CreateFailed(do.container, do.attempt, "CreateContainerError", message)
-    spec = container_named(pod, do.container)
+    spec = replace(container_named(pod, do.container), image=do.image)  # which may have changed since it was pulled
     try:
         config = container_config(
             pod,

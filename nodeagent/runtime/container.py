@@ -157,6 +157,7 @@ def status(container: Container, oci: OciRuntime, oom_kills: int) -> ContainerSt
         name=config.name,
         attempt=config.attempt,
         image_id=config.image_id,
+        image=config.image,
         state=state,
         created_at=container.record.created_at,
         started_at=started_at,

@@ -165,6 +165,7 @@ class FakeRuntime:
                 name=config.name,
                 attempt=config.attempt,
                 image_id=config.image_id,
+                image=config.image,
                 state=ContainerState.CREATED,
                 created_at=self._clock.now(),
                 log_path=str(Path(sandbox[0].log_directory) / config.log_path),

@@ -160,6 +160,8 @@ class ContainerConfig:
     """0 for the first start; each restart counts up. (pod_uid, name, attempt) names a container once and for all."""
     image_id: str
     """Digest of an image in the node's store, as the image service's `pull` returned it."""
+    image: str = ""
+    """What the pod's spec calls it."""
     command: tuple[str, ...] = ()
     """Replaces the image's ENTRYPOINT; empty: the image's."""
     args: tuple[str, ...] = ()
@@ -206,6 +208,8 @@ class ContainerStatus:
     log_path: str = ""
     resources: Resources = Resources()
     """What its cgroup was last set to."""
+    image: str = ""
+    """As the config it was made from says."""
 
 
 @dataclass(frozen=True, slots=True)

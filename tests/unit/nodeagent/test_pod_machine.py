@@ -58,7 +58,7 @@ from orch.api.pod.container import (
     TCPSocketAction,
 )
 from orch.api.pod.spec import Pod
-from tests.unit.nodeagent.machine import NOW, a_container, a_node, a_pod, reasons, started, steps
+from tests.unit.nodeagent.machine import NOW, a_container, a_node, a_pod, answer, reasons, started, steps
 
 A_PROBE = Probe(tcp_socket=TCPSocketAction(port=80))
 
@@ -237,6 +237,26 @@ class TestImagesAndConfiguration:
         node.give(TimerFired("container/app"))
         node.give(ImageFailed("app", "app:1", "ErrImagePull", "404"))
         assert node.status.container_statuses[0].state.waiting.reason == "ImagePullBackOff"
+
+    @pytest.mark.parametrize("last", [CreateContainer, StartContainer])
+    def test_an_image_that_changes_while_the_container_is_made_replaces_it(self, last: type) -> None:
+        node = a_node(a_pod(restart_policy="Never"), hold=lambda i: isinstance(i, last))
+        node.give(Adopted())
+        node.hold = lambda i: False
+        assert steps(node.give(PodDesired(a_pod(a_container(image="app:2"), restart_policy="Never")))) == []
+        answered = answer(node.held[0], NOW)
+        assert answered is not None
+        done = steps(node.give(answered))
+        assert PullImage("app", "app:2") in done
+        assert StartContainer("app", 1, "app-1") in done
+
+    @pytest.mark.parametrize(("image", "replaced"), [("app:1", True), ("app:2", False), ("", False)])
+    def test_a_restarted_agent_replaces_what_runs_from_another_image(self, image: str, replaced: bool) -> None:
+        node = a_node(a_pod(a_container(image="app:2")))
+        sandbox = SandboxStatus("web-uid", "default", "web", SandboxState.READY, NOW, "10.244.0.5")
+        found = ContainerStatus("app-0", "web-uid", "app", 0, "sha256:1", ContainerState.RUNNING, NOW, NOW, image=image)
+        done = steps(node.give(Adopted(sandbox, (found,))))
+        assert (StopContainer("app", 0, "app-0", 30.0) in done) == (PullImage("app", "app:2") in done) == replaced
 
     def test_a_corrected_image_is_tried_at_once(self) -> None:
         node = a_node(a_pod(), hold=holding(PullImage))
