@@ -6,7 +6,7 @@ link that went down took with it. Blocking; runs in the agent's network namespac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from nodeagent.network.errors import NetworkFault
 from nodeagent.network.overlay import (
@@ -28,7 +28,7 @@ from nodeagent.network.overlay import (
     vxlan_mac,
     wanted,
 )
-from nodeagent.network.rtnetlink import SCOPE_HOST, SCOPE_LINK, Link, Route, RtNetlink
+from nodeagent.network.rtnetlink import SCOPE_HOST, SCOPE_LINK, Address, Link, Route, RtNetlink
 from nodeagent.network.sysctl import write_sysctls
 
 SYSCTLS = {
@@ -99,8 +99,11 @@ def _ensure_tunnel(node: RtNetlink, config: NodeNetworkConfig, uplink: Link, own
         local = str(config.node_address)
         node.add_vxlan(VXLAN_LINK, mac, mtu, vni=VXLAN_ID, port=VXLAN_PORT, local=local, underlay_index=uplink.index)
         found = node.links()[VXLAN_LINK]
-    # What the node itself sends through the tunnel comes from the first address of its range.
-    node.replace_address(found.index, f"{own_range.network_address}/32")
+    # What the node itself sends through the tunnel comes from the first address of its range. Replacing what is there
+    # already would be an event too, and the next reconcile's reason.
+    own = Address(found.index, IPv4Interface(f"{own_range.network_address}/32"))
+    if own not in node.addresses():
+        node.replace_address(own.link_index, str(own.interface))
     if not found.up:
         node.set_up(found.index)
     return found.index

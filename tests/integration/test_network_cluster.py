@@ -1,5 +1,6 @@
 """Three nodes as namespaces on one bridge, each with the whole node network, as agents run it."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network
@@ -10,8 +11,9 @@ import dns.query
 import dns.rcode
 import pytest
 
+from nodeagent.network.link_watch import LinkWatch
 from nodeagent.network.node_links import NodeNetworkConfig
-from nodeagent.network.node_network import NodeNetwork
+from nodeagent.network.node_network import LINK_SETTLE_S, NodeNetwork
 from nodeagent.network.overlay import Mode
 from orch.api.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from orch.api.meta import Object, ObjectMeta
@@ -186,6 +188,22 @@ def test_links_that_went_down_come_back_with_their_routes(cluster: Cluster) -> N
     node.ip("route", "replace", "default", "via", "192.168.77.254")
     eventually(lambda: "10.244.2.0/24" in node.ip("route"))
     eventually(cluster.reach)
+
+
+def test_a_network_that_is_as_it_should_be_is_left_alone(cluster: Cluster) -> None:
+    """An agent hears of every change of its links: one of its own in each look would be the next look's reason."""
+    assert cluster.reach()
+    node = cluster.members[0]
+    time.sleep(2 * LINK_SETTLE_S)
+    heard: list[None] = []
+
+    async def listen() -> None:
+        with LinkWatch(lambda: heard.append(None)):
+            node.network._on_link_event()  # as if the kernel had spoken
+            await asyncio.sleep(5 * LINK_SETTLE_S)
+
+    node.loop.call(listen())
+    assert not heard
 
 
 def test_an_agent_that_restarts_interrupts_nothing(cluster: Cluster) -> None:
