@@ -21,7 +21,7 @@ from orch.errors import BadRequest
 
 PROTOBUF_TYPE = "application/vnd.kubernetes.protobuf"
 MAGIC = b"k8s\x00"
-MALFORMED = (ValueError, IndexError, OverflowError, msgspec.MsgspecError)
+MALFORMED = (ValueError, IndexError, OverflowError, RecursionError, msgspec.MsgspecError)
 VARINT_MAX_BITS = 64
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 META_KINDS = frozenset({"DeleteOptions", "Status"})

@@ -25,7 +25,7 @@ from controlplane.apiserver.streams import NodeStreams
 from controlplane.registry.interface import Api, RequestContext
 from controlplane.store.backend import StoreError, StoreUnavailable
 from orch.api.kind import KindTable
-from orch.errors import ApiError, InternalError, ServiceUnavailable, Timeout
+from orch.errors import ApiError, BadRequest, InternalError, ServiceUnavailable, Timeout
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
 
@@ -102,6 +102,9 @@ class ApiServer:
             return error_response(Timeout(f"no answer within {self._settings.request_timeout_s:g} s"))
         except OSError:
             return _gone(request)
+        except RecursionError:  # what the decoder takes may be too deep for those who walk it further inside the stack
+            log.warning("request_too_deep", method=request.method, path=request.raw_path)
+            return error_response(BadRequest("the body of the request is nested too deep"), warnings)
         except Exception:
             log.exception("request_failed", method=request.method, path=request.raw_path)
             return error_response(InternalError("an error inside the server; its log says more"))

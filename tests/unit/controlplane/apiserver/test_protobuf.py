@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from controlplane.apiserver.protobuf import MAGIC, protobuf_to_json
 from orch.errors import BadRequest
 
+DEEP = b"[" * 60_000 + b"]" * 60_000
+
 
 def field(number: int, value: int | bytes) -> bytes:
     if isinstance(value, int):
@@ -74,6 +76,8 @@ def test_integers_or_strings() -> None:
         pytest.param(body("Pod", field(1, field(8, field(1, 2**62)))), id="time out of range"),
         pytest.param(body("Pod", b"") + field(3, b"gzip"), id="encoded"),
         pytest.param(body("ControllerRevision", field(2, field(1, b"{")), "apps/v1"), id="raw that is no JSON"),
+        pytest.param(body("ControllerRevision", field(2, field(1, DEEP)), "apps/v1"), id="raw nested too deep"),
+        pytest.param(body("Pod", field(1, field(17, field(7, field(1, DEEP))))), id="set of fields nested too deep"),
     ],
 )
 def test_what_is_malformed_is_a_bad_request(data: bytes) -> None:

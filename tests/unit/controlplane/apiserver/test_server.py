@@ -86,6 +86,7 @@ async def test_refusals_are_status_bodies(
         pytest.param("application/json", b'{"spec":' * 100_000, 400, id="nested too deep"),
         pytest.param("application/json", b'{"nonsense":' + b"[" * 100_000, 400, id="unknown field nested too deep"),
         pytest.param("application/yaml", b"[" * 100_000, 400, id="YAML nested too deep"),
+        pytest.param("application/json", b'{"a":1,"a":' + b"[" * 600 + b"]" * 600 + b"}", 400, id="deep and repeated"),
         pytest.param("application/json", b'"\xff"', 400, id="no UTF-8"),
         pytest.param("application/yaml", b"a: [", 400, id="malformed YAML"),
         pytest.param("application/json", b'{"kind":"Service"}', 400, id="another kind"),
