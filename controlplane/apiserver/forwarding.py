@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from controlplane.apiserver.pods import PodTarget
+from controlplane.apiserver.port_numbers import port_of
 from controlplane.apiserver.streams import NodeStreams, PortForwardRequest, PortStream
 from orch.errors import ApiError, BadRequest
 
@@ -16,7 +17,6 @@ INLET_MAX_BYTES = 256 * 1024
 STALL_MAX_S = 300.0
 """A connection whose pod takes nothing for so long, with a full inlet, is broken: it holds up all others of its
 session, since the client's protocols know no flow control of single connections."""
-PORT_MAX = 65535
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -132,8 +132,9 @@ async def _to_pod(stream: PortStream, inlet: Inlet, answering: asyncio.Task[str]
 
 def port_number(text: str) -> int:
     """Raises BadRequest."""
-    if not (text.isascii() and text.isdigit()) or int(text) > PORT_MAX:
+    number = port_of(text)
+    if number is None:
         raise BadRequest(f'unable to parse "{text}" as a port')
-    if int(text) < 1:
+    if number == 0:
         raise BadRequest(f'port "{text}" must be > 0')
-    return int(text)
+    return number

@@ -6,6 +6,7 @@ Pure, but for the choice among several endpoints, which the caller makes.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from controlplane.apiserver.port_numbers import port_of
 from orch.api.endpoints import EndpointAddress, Endpoints
 from orch.api.pod.spec import Pod
 from orch.api.service import Service
@@ -13,7 +14,6 @@ from orch.errors import BadRequest, ServiceUnavailable
 
 SCHEMES = {"": "http", "http": "http", "https": "https"}
 DEFAULT_PORTS = {"http": 80, "https": 443}
-PORT_MAX = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +51,19 @@ def split_name(text: str, what: str) -> ProxyName:
 def pod_port(pod: Pod, asked: ProxyName) -> int:
     """The asked port by number, else the first that a container names, else the scheme's. Raises BadRequest."""
     if asked.port:
-        if not asked.port.isdigit() or not 0 < int(asked.port) <= PORT_MAX:
+        if not (number := port_of(asked.port)):
             raise BadRequest(f'"{asked.port}" is no port number: a pod\'s ports are proxied by number')
-        return int(asked.port)
+        return number
     named = (port.container_port for container in pod.spec.containers for port in container.ports or ())
     return next(named, DEFAULT_PORTS[asked.scheme])
 
 
 def service_port_name(service: Service, asked: ProxyName) -> str:
     """A port number of the service stands for the port's name. Raises ServiceUnavailable."""
-    if not asked.port.isdigit():
+    if (number := port_of(asked.port)) is None:
         return asked.port
     for port in service.spec.ports or ():
-        if port.port == int(asked.port):
+        if port.port == number:
             return port.name or ""
     raise ServiceUnavailable(f'no service port {asked.port} found for service "{asked.name}"')
 

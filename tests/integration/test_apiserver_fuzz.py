@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from controlplane.apiserver.openapi.v2 import v2_document
+from controlplane.apiserver.protobuf import MAGIC, PROTOBUF_TYPE
 from orch.api.kinds import builtin_kinds
 from orch.client.http import tls_context
 from tests.apiserver import RunningServer, memory_server
@@ -291,6 +292,34 @@ def test_no_request_makes_a_500_or_loses_a_write(server: Server, request: tuple[
         and b"dryRun" not in (body or b"")
     ):
         check_kept(server, method, path, json.loads(answer))
+
+
+PORTS = st.sampled_from(["", "80", "0", "x", "²", "٣", "-1", "65536", "1" * 4400]) | st.text(max_size=4)
+
+
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@given(plural=st.sampled_from(["pods", "services"]), scheme=st.sampled_from(["", "http:", "x:"]), port=PORTS)
+def test_no_name_of_a_proxy_makes_a_500(server: Server, plural: str, scheme: str, port: str) -> None:
+    make_named(server)
+    name = quote(f"{scheme}web:{port}", safe="")
+    code, answer = server.ask("GET", f"/api/v1/namespaces/default/{plural}/{name}/proxy/x")
+    assert code < 500 or code in LATE, (name, answer)
+
+
+@settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@given(kind=st.sampled_from(["Pod", "ConfigMap"]), raw=st.binary(max_size=60))
+def test_no_protobuf_makes_a_500(server: Server, kind: str, raw: bytes) -> None:
+    body = MAGIC + b"\x0a" + bytes([len(kind) + 6]) + b"\x0a\x02v1\x12" + bytes([len(kind)]) + kind.encode()
+    body += b"\x12" + bytes([len(raw)]) + raw
+    code, answer = server.ask("POST", f"/api/v1/namespaces/default/{kind.lower()}s", body, PROTOBUF_TYPE)
+    assert code < 500, (body, answer)
+
+
+def make_named(server: Server) -> None:
+    """A pod and a service that the names of proxies may mean."""
+    for plural, kind in (("pods", "Pod"), ("services", "Service")):
+        made = json.dumps({"metadata": {"name": "web"}, **SPECS[kind]}).encode()
+        assert server.ask("POST", f"/api/v1/namespaces/default/{plural}", made, "application/json")[0] in (201, 409)
 
 
 def check_kept(server: Server, method: str, path: str, answered: dict[str, Any]) -> None:

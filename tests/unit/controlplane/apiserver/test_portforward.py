@@ -112,15 +112,16 @@ async def test_streams_that_name_no_port_or_kind_are_reset(running: RunningServe
     reader, writer = await opened(running)
     client = Client()
     writer.write(client.open(1, streamtype="data", port="none", requestid="0"))
+    writer.write(client.open(5, streamtype="data", port="1" * 4400, requestid="0"))
     writer.write(client.open(3, streamtype="other", port="80", requestid="0"))
     async with asyncio.timeout(5):
         resets = []
-        while len(resets) < 2:
+        while len(resets) < 3:
             head, tail = struct.unpack(">II", await reader.readexactly(8))
             payload = await reader.readexactly(tail & 0xFFFFFF)
             if head & 0xFFFF == 3:
                 resets.append(struct.unpack(">II", payload))
-    assert resets == [(1, 3), (3, 3)]
+    assert resets == [(1, 3), (5, 3), (3, 3)]
     writer.close()
 
 
@@ -252,6 +253,8 @@ async def test_base64_channels(http: aiohttp.ClientSession) -> None:
         pytest.param("?ports=", "v4.channel.k8s.io", "cannot be empty", id="empty port"),
         pytest.param("?ports=80,x", "v4.channel.k8s.io", 'unable to parse "x" as a port', id="no number"),
         pytest.param("?ports=0", "v4.channel.k8s.io", "must be > 0", id="zero"),
+        pytest.param("?ports=%C2%B2", "v4.channel.k8s.io", 'unable to parse "²" as a port', id="superscript"),
+        pytest.param(f"?ports={'1' * 4400}", "v4.channel.k8s.io", "as a port", id="too many digits"),
         pytest.param("?ports=70000", "v4.channel.k8s.io", 'unable to parse "70000"', id="too high"),
         pytest.param("?ports=80", "v9.channel.k8s.io", "none of the websocket protocols", id="protocol"),
         pytest.param("?ports=80", "", "Upgrade request required", id="no upgrade"),

@@ -191,6 +191,10 @@ async def test_services_by_port_name_and_number(
             "error trying to reach service: dial tcp4 127.0.0.1:99: connect: connection refused",
         ),
         ("pods/web:http/proxy/", 400, '"http" is no port number'),
+        ("pods/web:%C2%B2/proxy/", 400, '"²" is no port number'),
+        (f"pods/web:{'1' * 4400}/proxy/", 400, "is no port number"),
+        ("services/front:%C2%B2/proxy/", 503, 'no endpoints available for service "front"'),
+        (f"services/front:{'1' * 4400}/proxy/", 503, 'no endpoints available for service "front"'),
     ],
 )
 async def test_what_cannot_be_reached(
