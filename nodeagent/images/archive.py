@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import tarfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from nodeagent.images.manifest import (
 )
 from nodeagent.runtime.interface import PullFailed
 from orch import oci
+from orch.kit import trees
 
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
@@ -51,7 +51,8 @@ async def opened(path: str, scratch: str, platform: Platform) -> AsyncIterator[S
         directory = await asyncio.get_running_loop().run_in_executor(None, _as_directory, path, extracted)
         yield read(directory, platform)
     finally:
-        shutil.rmtree(extracted, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            trees.remove(extracted)
 
 
 def read(directory: str, platform: Platform) -> list[ArchivedImage]:
@@ -67,8 +68,8 @@ def _as_directory(path: str, directory: str) -> str:
     """The path itself when it is a layout directory, else the file's content extracted into `directory`."""
     if os.path.isdir(path):
         return path
-    shutil.rmtree(directory, ignore_errors=True)
     try:
+        trees.remove(directory)
         with tarfile.open(path) as archive:
             members = [m for m in archive if (m.isfile() or m.isdir() or m.issym()) and ".." not in m.name.split("/")]
             archive.extractall(directory, members=members)

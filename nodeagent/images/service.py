@@ -8,7 +8,6 @@ fetched once at a time; layers of one image come in parallel.
 import asyncio
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from nodeagent.images.store import ImageStore, layer_key
 from nodeagent.runtime.interface import Image, PullFailed, RegistryAuth, RuntimeFault
 from nodeagent.runtime.process import run
 from orch import oci
+from orch.kit import trees
 
 LAYERS_AT_ONCE = 4
 """Downloads and unpackings at the same time, over all pulls."""
@@ -195,7 +195,7 @@ async def _unpack(archive_path: str, directory: str, diff_id: str) -> None:
 def _delete(paths: Sequence[str]) -> None:
     for path in paths:
         if os.path.isdir(path):
-            shutil.rmtree(path)
+            trees.remove(path)
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

@@ -11,7 +11,6 @@ process owns the folder. Blocking calls are short; layers are unpacked by a prog
 
 import contextlib
 import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -23,6 +22,7 @@ from nodeagent.images.manifest import Manifest, Platform, digest_of, parse_confi
 from nodeagent.runtime.interface import Image, PullFailed
 from orch import oci
 from orch.errors import OrchError
+from orch.kit import trees
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,8 @@ class ImageStore:
     def __init__(self, root: str) -> None:
         self._root = root
         self.incoming = os.path.join(root, "incoming")
-        shutil.rmtree(self.incoming, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            trees.remove(self.incoming)
         for folder in ("blobs/sha256", "layers", "incoming"):
             os.makedirs(os.path.join(root, folder), mode=0o700, exist_ok=True)
         os.chmod(os.path.join(root, "layers"), 0o711)  # user namespaces' root passes through, and lists nothing

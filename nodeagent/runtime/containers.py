@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import signal
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +48,7 @@ from nodeagent.runtime.reaping import KILL_TIMEOUT_S, reap_cgroup
 from nodeagent.runtime.sandboxes import Sandbox
 from nodeagent.runtime.seccomp import Filter, SeccompFilters
 from nodeagent.runtime.users import Identity
+from orch.kit import trees
 from orch.kit.clock import Clock
 from orch.kit.threads import in_thread
 
@@ -105,14 +105,14 @@ class Containers:
             folder = os.path.join(self._folder, name)
             found = container.load(name, folder, self._writable(name))
             if found is None:
-                shutil.rmtree(folder)
+                _drop(folder)
                 continue
             known = self._known[name] = _Known(found)
             if found.has(CREATED):
                 self._watch(known)
         for name in os.listdir(self._writable_folder):
             if name not in self._known:
-                shutil.rmtree(self._writable(name))
+                _drop(self._writable(name))
         while not self._exits.empty():
             self._exits.get_nowait()
 
@@ -351,8 +351,16 @@ def _mapped_mounts(made: Container, sandbox: Sandbox) -> ContainerConfig:
 
 
 def _remove_folders(found: Container) -> None:
-    shutil.rmtree(found.writable, ignore_errors=True)
-    shutil.rmtree(found.folder)
+    _drop(found.writable)
+    trees.remove(found.folder)
+
+
+def _drop(folder: str) -> None:
+    """What nobody needs any more: nothing waits for it, and a node starts even when it stays."""
+    try:
+        trees.remove(folder)
+    except OSError as error:
+        log.warning("container_folder_not_removed", folder=folder, error=str(error), next="the agent's next start")
 
 
 def _identity(config: ContainerConfig, root: str) -> Identity:

@@ -8,6 +8,8 @@ import os
 import stat
 from pathlib import Path
 
+from orch.kit import trees
+
 FILE_RIGHTS, FILE_RIGHTS_READ_ONLY = 0o660, 0o440
 FOLDER_RIGHTS = stat.S_ISGID | 0o110
 
@@ -19,9 +21,8 @@ def give_to_group(root: Path, group: int, *, on_root_mismatch: bool, read_only: 
     if on_root_mismatch and _is_given(os.lstat(root), group, rights):
         return
     # The root last: what a crash leaves half done does not look done.
-    for _, folders, files, descriptor in os.fwalk(root, topdown=False, follow_symlinks=False):
-        for name in (*files, *folders):
-            _give(name, group, rights, descriptor)
+    for folder, name, _ in trees.walk(root):
+        _give(name, group, rights, folder)
     _give(str(root), group, rights, None)
 
 

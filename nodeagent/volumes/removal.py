@@ -2,11 +2,11 @@
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 from nodeagent.runtime import syscalls
 from nodeagent.volumes.errors import VolumeFault
+from orch.kit import trees
 
 _MOUNT_TABLE = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
@@ -16,9 +16,7 @@ def remove_tree(folder: Path) -> None:
     """Raises VolumeFault when something stays mounted below. No error when there is no such folder."""
     unmount_below(folder)
     try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        return
+        trees.remove(folder)
     except OSError as error:
         raise VolumeFault(f"remove {folder}: {error}") from error
 

@@ -24,6 +24,7 @@ from nodeagent.runtime.interface import (
 )
 from nodeagent.runtime.runtime import CrunRuntime
 from tests.runtime_lab import STEP_TIMEOUT_S, Node, RuntimeLab, running_node, runtime_lab, shell
+from tests.unit.orch.kit.test_trees import made_deep
 
 FOREVER = "while :; do sleep 1; done"
 STEPS = frozenset({
@@ -221,6 +222,25 @@ async def test_a_new_agent_adopts_what_runs(lab: RuntimeLab) -> None:
         assert lines == [str(n + 1) for n in range(len(lines) - 1)] + ["bye"]
         await second.remove_pod_sandbox(sandbox.pod_uid)
     assert lab.leftovers() == []
+
+
+def test_an_agent_starts_whatever_lies_in_the_folders_of_containers(lab: RuntimeLab) -> None:
+    deep = made_deep(Path(lab.state_dir, "containers/unknown"))
+    half_made = made_deep(Path(lab.run_dir, "containers/half-made"))
+    pinned = Path(lab.state_dir, "containers/pinned")
+    (pinned / "mounted").mkdir(parents=True)
+    syscalls.mount("tmpfs", str(pinned / "mounted"), "tmpfs")
+    try:
+        assert in_agent(lab, nothing) >= 0
+        assert not deep.exists()
+        assert not half_made.exists()
+        assert pinned.exists()
+    finally:
+        syscalls.unmount(str(pinned / "mounted"))
+
+
+async def nothing(runtime: CrunRuntime) -> None:
+    assert await runtime.list_containers() == []
 
 
 async def test_an_end_while_no_agent_looked_is_listed_and_is_no_news(lab: RuntimeLab) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.images.manifest import Platform
+from nodeagent.images.service import NodeImages
 from nodeagent.images.store import ImageStore
 from tests.images import blobs, digest, image_config, layer
+from tests.unit.orch.kit.test_trees import made_deep
 
 BASE, TOP = layer({"base": b"1"}), layer({"top": b"2"})
 TAG, OTHER_TAG = "docker.io/library/app:1", "docker.io/library/app:2"
@@ -108,4 +111,14 @@ def test_a_restart_clears_what_was_half_done(tmp_path: Path) -> None:
     store = ImageStore(str(tmp_path))
     Path(store.incoming, "half").mkdir()
     ImageStore(str(tmp_path))
+    assert os.listdir(store.incoming) == []
+
+
+async def test_layers_of_any_depth_go(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path))
+    unpacked, unused = made_deep(Path(store.incoming, "x.unpacked")), made_deep(tmp_path / "layers/unused")
+    store = ImageStore(str(tmp_path))
+    assert not unpacked.exists()
+    await NodeImages(store, Platform("amd64")).collect_garbage()
+    assert not unused.exists()
     assert os.listdir(store.incoming) == []
