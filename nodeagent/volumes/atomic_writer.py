@@ -16,6 +16,7 @@ from nodeagent.volumes.payload import File
 _CURRENT = "..data"
 _NEXT = "..data_next"
 _FOLDER_MODE = 0o755
+_PRIVATE_MODE = 0o600
 
 
 def write_payload(folder: Path, files: Sequence[File], group: int | None) -> bool:
@@ -53,10 +54,16 @@ def _write_files(folder: Path, files: Sequence[File], group: int | None) -> None
     for file in files:
         path = folder / file.path
         path.parent.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        path.write_bytes(file.data)
+        _write_file(path, file, group)
+
+
+def _write_file(path: Path, file: File, group: int | None) -> None:
+    """Nobody may read it before it has the owner and the rights that it is meant to have."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE_MODE), "wb") as opened:
+        opened.write(file.data)
         if group is not None or file.owner:
-            os.chown(path, file.owner, -1 if group is None else group)
-        path.chmod(file.mode)
+            os.fchown(opened.fileno(), file.owner, -1 if group is None else group)
+        os.fchmod(opened.fileno(), file.mode)
 
 
 def _link_names(folder: Path, names: set[str]) -> None:

@@ -26,6 +26,19 @@ def test_files_have_their_contents_and_modes(tmp_path: Path) -> None:
     assert (tmp_path / "sub/b").stat().st_mode & 0o777 == 0o600
 
 
+def test_nobody_reads_a_file_before_it_has_its_rights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before: list[int] = []
+    give = os.fchmod
+
+    def seen(descriptor: int, mode: int) -> None:
+        before.append(os.fstat(descriptor).st_mode & 0o777)
+        give(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", seen)
+    write_payload(tmp_path, ONE, None)
+    assert before == [0o600, 0o600]
+
+
 def test_an_unchanged_payload_is_not_touched(tmp_path: Path) -> None:
     write_payload(tmp_path, ONE, None)
     inode = (tmp_path / "a").stat().st_ino
