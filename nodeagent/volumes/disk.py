@@ -22,7 +22,8 @@ MOUNT_OPTIONS = ("loop", "nodev", "discard")
 """discard: what is deleted inside is given back to the node's disk."""
 MAKE = ("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard")
 FOLDER_MODE = 0o700
-ROOT_MODE = 0o777
+OPEN_ROOT = "rmdir lost+found\nset_inode_field / mode 040777\n"
+"""For debugfs(8): the new file system is as its users find it before it is ever mounted."""
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 
@@ -66,15 +67,12 @@ class Disk:
         self.data.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         if self.is_mounted:
             return
-        is_new = self._make(size_bytes)
-        if not is_new:
+        if self.image.exists():
             self.grow(size_bytes)
+        else:
+            self._make(size_bytes)
         # mount(8) finds the loop device of a file that has one: never two devices on one file.
         _run("mount", "-t", "ext4", "-o", ",".join((*MOUNT_OPTIONS, *options)), str(self.image), str(self.data))
-        if is_new:
-            with contextlib.suppress(OSError):
-                (self.data / "lost+found").rmdir()
-            self.data.chmod(ROOT_MODE)
 
     def grow(self, size_bytes: int) -> bool:
         """Whether the volume has the size now. One that is mounted grows only where the agent has CAP_SYS_RESOURCE."""
@@ -82,8 +80,7 @@ class Disk:
             return True
         if device := self.device():
             return self._grow_mounted(device, size_bytes)
-        self._growing.touch()  # the file may be longer than what is in it, until this is gone
-        os.truncate(self.image, size_bytes)
+        self._lengthen(size_bytes)
         _run("e2fsck", "-f", "-p", str(self.image), fine=(0, 1))
         _run("resize2fs", str(self.image))
         self._growing.unlink()
@@ -100,20 +97,24 @@ class Disk:
     def _growing(self) -> Path:
         return self.folder / "growing"
 
-    def _make(self, size_bytes: int) -> bool:
-        """Whether it was made now. It has its name only when it is whole."""
-        if self.image.exists():
-            return False
+    def _make(self, size_bytes: int) -> None:
+        """It has its name only when it is whole, on the disk too."""
         unfinished = self.image.with_suffix(".new")
         with unfinished.open("wb") as file:
             file.truncate(size_bytes)
         _run(*MAKE, str(unfinished))
+        _run("debugfs", "-w", "-f", "-", str(unfinished), stdin=OPEN_ROOT)
+        _sync(unfinished)
         unfinished.rename(self.image)
-        return True
+        _sync(self.folder)
+
+    def _lengthen(self, size_bytes: int) -> None:
+        """Never shorter: a growth that was cut short may have been to a larger size, and its blocks be in use."""
+        self._growing.touch()  # the file may be longer than what is in it, until this is gone
+        os.truncate(self.image, max(size_bytes, self.size_bytes))
 
     def _grow_mounted(self, device: str, size_bytes: int) -> bool:
-        self._growing.touch()
-        os.truncate(self.image, size_bytes)
+        self._lengthen(size_bytes)
         try:
             _run("losetup", "-c", device)
             _run("resize2fs", device)
@@ -123,10 +124,20 @@ class Disk:
         return True
 
 
-def _run(*argv: str, fine: Sequence[int] = (0,)) -> str:
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _run(*argv: str, fine: Sequence[int] = (0,), stdin: str = "") -> str:
     """What the program printed. Raises VolumeFault."""
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, env=ENVIRONMENT)
+        done = subprocess.run(
+            argv, input=stdin, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, env=ENVIRONMENT
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise VolumeFault(f"{argv[0]}: {error}") from error
     if done.returncode not in fine:

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from nodeagent.runtime import syscalls
+from nodeagent.volumes.disk import Disk
 from nodeagent.volumes.errors import VolumeFault
 from nodeagent.volumes.removal import mounts_below, unmount_below
 from nodeagent.volumes.volumes import Volumes
@@ -99,6 +100,32 @@ async def test_the_size_of_a_volume_holds(volumes: Volumes) -> None:
     with pytest.raises(OSError, match="No space left") as refused:
         (folder_of(volumes, user()) / "big").write_bytes(b"x" * 17 * MEBIBYTE)
     assert refused.value.errno == errno.ENOSPC
+
+
+async def test_a_kill_right_after_the_file_system_has_its_name_leaves_a_whole_one(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "pv")
+    with pytest.raises(VolumeFault, match="mount"):
+        disk.mount(16 * MEBIBYTE, ("no-such-option",))
+    disk.mount(16 * MEBIBYTE, ())
+    try:
+        assert list(disk.data.iterdir()) == []
+        assert disk.data.stat().st_mode & 0o7777 == 0o777
+    finally:
+        disk.unmount()
+
+
+async def test_a_growth_that_was_cut_short_never_shortens_the_file(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "pv")
+    try:
+        disk.mount(48 * MEBIBYTE, ())
+        (disk.data / "big").write_bytes(b"x" * 30 * MEBIBYTE)
+        disk.unmount()
+        (disk.folder / "growing").touch()
+        disk.mount(16 * MEBIBYTE, ())
+        assert (disk.data / "big").read_bytes() == b"x" * 30 * MEBIBYTE
+        assert disk.usable_bytes == 48 * MEBIBYTE
+    finally:
+        disk.unmount()
 
 
 async def test_two_pods_share_a_volume_until_the_last_has_gone(volumes: Volumes, tmp_path: Path) -> None:
