@@ -125,8 +125,8 @@ class ContainerMachine(EndingContainer):
             self.stage = Stage.WAITING
 
     def change_spec(self, spec: Container, now: datetime) -> Iterator[Instruction]:
-        """A running container whose image changed is replaced (the only field of it that an update may change); one that
-        is just being made, as soon as it runs."""
+        """A running container whose image changed is replaced (the only field of it that an update may change);
+        one that is just being made, as soon as it runs."""
         image_changed, self.spec = spec.image != self.spec.image, spec
         if not image_changed or self.stopping:
             return
