@@ -132,7 +132,10 @@ class Sandboxes:
         self._cgroups.create(sandbox.cgroup, config.resources)
         if sandbox.is_ready():
             return sandbox.status()
-        namespaces.pin(sandbox.folder, config, sandbox.id_base)
+        if config.host_users:
+            namespaces.pin(sandbox.folder, config, sandbox.id_base)
+        else:  # a helper is waited for
+            await in_thread(lambda: namespaces.pin(sandbox.folder, config, sandbox.id_base))
         self._mount_shm(sandbox)
         if sandbox.pause:
             os.makedirs(sandbox.pause.folder, exist_ok=True)

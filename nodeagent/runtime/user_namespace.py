@@ -59,7 +59,9 @@ def _await_echo(stdin: int, stdout: int) -> None:
     """It answers once it has made its namespaces; what it answers instead is why it did not."""
     with contextlib.suppress(BrokenPipeError):
         os.write(stdin, b"\n")
-    ready, _, _ = select.select([stdout], [], [], HELPER_TIMEOUT_S)
+    waiting = select.poll()  # select(2) knows no descriptor above 1023
+    waiting.register(stdout, select.POLLIN)
+    ready = waiting.poll(HELPER_TIMEOUT_S * 1000)
     answer = os.read(stdout, 4096) if ready else b""
     if answer != b"\n":
         said = answer.decode(errors="replace").strip() or f"no answer within {HELPER_TIMEOUT_S} s"

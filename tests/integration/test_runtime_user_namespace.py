@@ -4,13 +4,16 @@ import asyncio
 import ctypes
 import os
 import re
+import resource
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nodeagent.runtime import syscalls
+from nodeagent.runtime import namespaces, syscalls, user_namespace
 from nodeagent.runtime.interface import ContainerState, Mount, Resources, RuntimeFault, SandboxConfig, Security
 from nodeagent.runtime.user_namespace import FIRST_BASE, IDS_PER_POD
 from tests.runtime_lab import STEP_TIMEOUT_S, Node, RuntimeLab, running_node, runtime_lab, shell
@@ -159,3 +162,29 @@ async def test_a_named_user_of_the_image_is_that_user_inside(node: Node, sandbox
     container_id = await node.start(shell(sandbox, node.image, FOREVER, security=Security(username="web")))
     assert await node.inside(container_id, "id", "-u") == "1000\n"
     assert (await node.runtime.container_status(container_id)).state == ContainerState.RUNNING
+
+
+def test_an_agent_with_many_open_files_makes_user_namespaces() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    try:
+        with ExitStack() as held:
+            for _ in range(1_100):
+                held.enter_context(open(os.devnull))
+            with user_namespace.made(("uts",), FIRST_BASE) as pid:
+                assert read(Path(f"/proc/{pid}/uid_map")).split() == ["0", str(FIRST_BASE), str(IDS_PER_POD)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+async def test_the_agent_goes_on_while_a_user_namespace_is_made(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, pin = set[int](), namespaces.pin
+
+    def seen(folder: str, config: SandboxConfig, id_base: int) -> None:
+        threads.add(threading.get_ident())
+        pin(folder, config, id_base)
+
+    monkeypatch.setattr(namespaces, "pin", seen)
+    await node.pod(host_users=False)
+    assert threads
+    assert threading.get_ident() not in threads
