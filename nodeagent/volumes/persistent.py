@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -58,7 +59,8 @@ class PersistentVolumes:
 
     def __init__(self, folder: Path, inputs: VolumeInputs, report: Report) -> None:
         self._folder, self._inputs, self._report = folder, inputs, report
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks = WeakValueDictionary[str, asyncio.Lock]()
+        """By volume, while somebody holds it or waits for it."""
         self._queue = WorkQueue[str]()
         self._backoff = Backoff[str](RETRY_DELAY_MIN_S, RETRY_DELAY_MAX_S)
 
@@ -67,7 +69,10 @@ class PersistentVolumes:
         name = volume.metadata.name
         async with self._locks.setdefault(name, asyncio.Lock()):
             try:
-                await in_thread(partial(self._attach, volume, target, group, read_only))
+                current = self._inputs.persistent_volume(name)  # it may have changed while another was at it
+                if current is None or current.metadata.uid != volume.metadata.uid:
+                    raise VolumeFault(f"volume {name} is gone")
+                await in_thread(partial(self._attach, current, target, group, read_only))
             except OSError as error:
                 raise VolumeFault(f"{error.filename or name}: {error.strerror}") from error
 

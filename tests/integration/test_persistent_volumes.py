@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from nodeagent.runtime import syscalls
 from nodeagent.volumes.disk import Disk
 from nodeagent.volumes.errors import VolumeFault
+from nodeagent.volumes.persistent import PersistentVolumes
 from nodeagent.volumes.removal import mounts_below, unmount_below
 from nodeagent.volumes.volumes import Volumes
 from orch.api.persistentvolume import (
@@ -126,6 +127,22 @@ async def test_a_growth_that_was_cut_short_never_shortens_the_file(tmp_path: Pat
         assert disk.usable_bytes == 48 * MEBIBYTE
     finally:
         disk.unmount()
+
+
+async def test_a_volume_that_changed_while_another_pod_got_it_is_taken_as_it_is_then(
+    tmp_path: Path, objects: Objects
+) -> None:
+    made = PersistentVolumes(tmp_path / "volumes", objects, objects.reports.append)
+    before = objects.volumes["pv"]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(made.attach(before, tmp_path / "first", None, read_only=False))
+            await asyncio.sleep(0)
+            objects.volumes["pv"] = managed(deletion_timestamp=NOW)
+            with pytest.raises(VolumeFault, match="being deleted"):
+                await made.attach(before, tmp_path / "second", None, read_only=False)
+    finally:
+        unmount_below(tmp_path)
 
 
 async def test_two_pods_share_a_volume_until_the_last_has_gone(volumes: Volumes, tmp_path: Path) -> None:
