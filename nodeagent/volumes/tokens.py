@@ -1,14 +1,14 @@
 """ServiceAccount tokens of pods: which a pod needs, what of them its volumes hold already, and when they are due.
 
 A token lies nowhere but in the pod's volume, on tmpfs, so that an agent that was restarted goes on with it. It is
-renewed at 80 % of its life or after a day (as kubelet's pkg/kubelet/token). One that cannot be renewed is kept: with
-the control plane gone nobody would take a newer one either.
+renewed at 80 % of its life or after a day (as kubelet's pkg/kubelet/token), counted from when it came, since the node's
+clock may be set meanwhile and differ from the server's; only of one that an earlier agent left the node's clock says
+how old it is. One that cannot be renewed is kept: with the control plane gone nobody would take a newer one either.
 """
 
 import base64
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -41,9 +41,9 @@ class Token:
     expires_at_s: float
 
     @property
-    def due_at_s(self) -> float:
-        """When it is to be renewed."""
-        return self.issued_at_s + min(LIFE_USED_MAX * (self.expires_at_s - self.issued_at_s), AGE_MAX_S)
+    def fresh_s(self) -> float:
+        """How long after it was issued it is to be renewed."""
+        return min(LIFE_USED_MAX * (self.expires_at_s - self.issued_at_s), AGE_MAX_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,8 @@ class TokenKeeper:
     def __init__(self, folders: Folders, issue: IssueToken, clock: Clock) -> None:
         self._folders, self._issue, self._clock = folders, issue, clock
         self._backoff = Backoff[str](RETRY_DELAY_MIN_S, RETRY_DELAY_MAX_S)
+        self._due_at_s: dict[str, dict[str, float]] = {}
+        """Pod uid -> text of a token -> when it is to be renewed, on the monotonic clock."""
 
     async def of_pod(self, pod: Pod) -> PodTokens:
         """Those that the pod's volumes hold, renewed where they are due."""
@@ -65,18 +67,19 @@ class TokenKeeper:
         for key, path in dict(token_places(pod, self._folders)).items():
             texts[key], delay_s = await self._current(pod, key, path)
             delays_s.append(delay_s)
+        due_at_s = self._due_at_s.get(pod.metadata.uid, {})
+        self._due_at_s[pod.metadata.uid] = {text: due_at_s[text] for text in texts.values() if text in due_at_s}
         return PodTokens(texts, min(delays_s, default=None))
 
     def forget(self, pod_uid: str) -> None:
         self._backoff.forget(pod_uid)
+        self._due_at_s.pop(pod_uid, None)
 
     async def _current(self, pod: Pod, key: TokenKey, path: Path) -> tuple[str | VolumeFault, float]:
         """The token and in how many seconds it is to be looked at again."""
-        held = read_token(path)
-        now_s = self._now_s()
-        if held is not None and now_s < held.due_at_s:
-            return held.text, held.due_at_s - now_s
-        uid = pod.metadata.uid
+        held, uid = read_token(path), pod.metadata.uid
+        if held is not None and (left_s := self._fresh_left_s(uid, held)) > 0:
+            return held.text, left_s
         try:
             token = await self._fetch(pod, key)
         except OrchError as error:
@@ -86,7 +89,16 @@ class TokenKeeper:
             log.warning("token_not_renewed", pod_uid=uid, error=str(error), retry_in_s=delay_s, next="it stays")
             return held.text, delay_s
         self._backoff.forget(uid)
-        return token.text, max(token.due_at_s - now_s, RETRY_DELAY_MIN_S)
+        delay_s = max(token.fresh_s, RETRY_DELAY_MIN_S)
+        self._due_at_s.setdefault(uid, {})[token.text] = self._clock.monotonic() + delay_s
+        return token.text, delay_s
+
+    def _fresh_left_s(self, pod_uid: str, held: Token) -> float:
+        known, now_s = self._due_at_s.setdefault(pod_uid, {}), self._clock.monotonic()
+        if held.text not in known:
+            age_s = max(self._clock.now().timestamp() - held.issued_at_s, 0.0)
+            known[held.text] = now_s + held.fresh_s - age_s
+        return known[held.text] - now_s
 
     async def _fetch(self, pod: Pod, key: TokenKey) -> Token:
         audience, seconds = key
@@ -103,10 +115,6 @@ class TokenKeeper:
         if token is None:
             raise VolumeFault("the server's answer is no token")
         return token
-
-    def _now_s(self) -> float:
-        moment: datetime = self._clock.now()
-        return moment.timestamp()
 
 
 def token_places(pod: Pod, folders: Folders) -> Iterator[tuple[TokenKey, Path]]:

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,10 @@ class Objects:
 
 
 class Tokens:
-    """A control plane that gives tokens of `life_s`, of which `age_s` have passed already, or is gone."""
+    """A control plane that gives tokens of `life_s`, or is gone."""
 
     def __init__(self) -> None:
-        self.life_s, self.age_s = 3600.0, 0.0
+        self.life_s = 3600.0
         self.gone = False
         self.asked: list[node_pb2.IssueTokenRequest] = []
         self.asked_again = asyncio.Event()
@@ -85,7 +86,7 @@ class Tokens:
             raise OrchError("nobody answers")
         if len(self.asked) > 1:
             self.asked_again.set()
-        issued = SystemClock().now().timestamp() - self.age_s
+        issued = SystemClock().now().timestamp()
         claims = {"iat": int(issued), "exp": int(issued + self.life_s), "jti": str(len(self.asked))}
         payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
         return node_pb2.IssueTokenResponse(token=f"e30.{payload}.c2ln")
@@ -101,11 +102,27 @@ def tokens() -> Tokens:
     return Tokens()
 
 
+class MovedClock(SystemClock):
+    """`passed_s` have passed; apart from that its wall time was set forward by `set_s`."""
+
+    def __init__(self) -> None:
+        self.passed_s = self.set_s = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.passed_s + self.set_s)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.passed_s
+
+
 @pytest.fixture
-def volumes(tmp_path: Path, objects: Objects, tokens: Tokens) -> Iterator[Volumes]:
-    yield Volumes(
-        tmp_path / "state", tmp_path / "run", objects, NODE, DNS, tokens, SystemClock(), objects.reports.append
-    )
+def clock() -> MovedClock:
+    return MovedClock()
+
+
+@pytest.fixture
+def volumes(tmp_path: Path, objects: Objects, tokens: Tokens, clock: MovedClock) -> Iterator[Volumes]:
+    yield Volumes(tmp_path / "state", tmp_path / "run", objects, NODE, DNS, tokens, clock, objects.reports.append)
     unmount_below(tmp_path)
 
 
@@ -302,36 +319,53 @@ async def test_a_token_is_fetched_once_and_read_back_by_the_next_agent(volumes: 
     assert file.stat().st_mode & 0o7777 == 0o644
 
 
-async def test_a_token_is_renewed_at_80_percent_of_its_life(volumes: Volumes, tokens: Tokens) -> None:
+@pytest.mark.parametrize("set_s", [0, -24 * 3600, 24 * 3600])
+async def test_a_token_is_renewed_at_80_percent_of_its_life_whatever_the_clock_is_set_to(
+    volumes: Volumes, tokens: Tokens, clock: MovedClock, set_s: float
+) -> None:
     made, _ = token_pod()
-    tokens.age_s = 0.79 * 3600
-    await volumes.prepare(made)
-    await volumes.prepare(made)
-    assert len(tokens.asked) == 1
-    tokens.age_s = 0.81 * 3600
-    await volumes.remove("u-1")
     await volumes.prepare(made)
     first = (paths(volumes, made)["/t"] / "token").read_text()
-    tokens.age_s = 0
+    clock.passed_s, clock.set_s = 0.79 * 3600, set_s
+    await volumes.prepare(made)
+    assert len(tokens.asked) == 1
+    clock.passed_s = 0.81 * 3600
     await volumes.prepare(made)
     assert (paths(volumes, made)["/t"] / "token").read_text() != first
+    await volumes.prepare(made)
+    assert len(tokens.asked) == 2
 
 
-async def test_a_token_that_lives_long_is_renewed_after_a_day(volumes: Volumes, tokens: Tokens) -> None:
+async def test_a_token_that_lives_long_is_renewed_after_a_day(
+    volumes: Volumes, tokens: Tokens, clock: MovedClock
+) -> None:
     made, _ = token_pod(30 * 24 * 3600)
-    tokens.life_s, tokens.age_s = 30 * 24 * 3600, 24 * 3600 + 1
+    tokens.life_s = 30 * 24 * 3600
     await volumes.prepare(made)
+    clock.passed_s = 24 * 3600 + 1
     await volumes.prepare(made)
+    assert len(tokens.asked) == 2
+
+
+async def test_the_next_agent_renews_what_came_due_meanwhile(
+    volumes: Volumes, objects: Objects, tokens: Tokens, clock: MovedClock, tmp_path: Path
+) -> None:
+    made, _ = token_pod()
+    await volumes.prepare(made)
+    clock.passed_s = 0.81 * 3600
+    await Volumes(
+        tmp_path / "state", tmp_path / "run", objects, NODE, DNS, tokens, clock, objects.reports.append
+    ).prepare(made)
     assert len(tokens.asked) == 2
 
 
 async def test_a_token_is_renewed_while_nobody_asks(volumes: Volumes, tokens: Tokens) -> None:
     made, _ = token_pod()
-    tokens.life_s, tokens.age_s = 10, 7.5
+    tokens.life_s = 2
     async with asyncio.TaskGroup() as group:
         keeping = group.create_task(volumes.keep_tokens_fresh())
         await volumes.prepare(made)
-        tokens.life_s, tokens.age_s = 3600, 0
+        tokens.life_s = 3600
         async with asyncio.timeout(5):
             await tokens.asked_again.wait()
         await volumes.remove("u-1")
@@ -339,12 +373,13 @@ async def test_a_token_is_renewed_while_nobody_asks(volumes: Volumes, tokens: To
     assert not await volumes.known()
 
 
-async def test_an_old_token_stays_while_the_control_plane_is_gone(volumes: Volumes, tokens: Tokens) -> None:
+async def test_an_old_token_stays_while_the_control_plane_is_gone(
+    volumes: Volumes, tokens: Tokens, clock: MovedClock
+) -> None:
     made, _ = token_pod()
-    tokens.age_s = 3500
     await volumes.prepare(made)
     before = (paths(volumes, made)["/t"] / "token").read_text()
-    tokens.gone = True
+    clock.passed_s, tokens.gone = 3500, True
     await volumes.prepare(made)
     assert len(tokens.asked) == 2
     assert (paths(volumes, made)["/t"] / "token").read_text() == before
