@@ -45,7 +45,7 @@ from controlplane.registry.served import shown, shown_batches, shown_deletion, s
 from controlplane.store.cache import WatchCache
 from controlplane.tokens.issuer import TOKENREQUEST, TokenIssuer
 from orch.api.authentication import TokenRequest
-from orch.api.kind import Kind
+from orch.api.kind import Kind, KindTable
 from orch.api.kinds import PODS, SERVICEACCOUNTS
 from orch.api.meta import DeleteOptions, Object
 from orch.api.subresources import Binding, Eviction
@@ -65,6 +65,7 @@ class Chain:
     def __init__(
         self,
         *,
+        kinds: KindTable,
         registry: Registry,
         lister: Lister,
         cache: WatchCache,
@@ -75,6 +76,7 @@ class Chain:
         tokens: TokenIssuer,
         clock: Clock,
     ) -> None:
+        self._kinds = kinds
         self._registry = registry
         self._lister = lister
         self._cache = cache
@@ -212,7 +214,7 @@ class Chain:
         now = self._clock.now()
 
         def make_new(old: Any) -> Any:
-            new = field_managers.applied(kind, kind.from_stored(old), application, now)
+            new = field_managers.applied(kind, kind.from_stored(old), application, now, kinds=self._kinds)
             check_addressed(kind, new, namespace, name)
             return taken(kind, new, old)
 
@@ -222,7 +224,7 @@ class Chain:
         except NotFound:
             if subresource:
                 raise
-        new = field_managers.applied(kind, None, application, now)
+        new = field_managers.applied(kind, None, application, now, kinds=self._kinds)
         check_applied_anew(kind, new.metadata, name)
         entries_kept = dataclasses.replace(options, field_manager="")
         return Applied(await self.create(context, kind, namespace, new, entries_kept), created=True)
@@ -235,7 +237,8 @@ class Chain:
 
         def change(old: Any) -> Any:
             new = stored_kind.set_defaults(make_new(old))
-            return field_managers.updated(stored_kind, new, old, subresource, options.field_manager, now)
+            manager, kinds = options.field_manager, self._kinds
+            return field_managers.updated(stored_kind, new, old, subresource, manager, now, kinds=kinds)
 
         return change
 

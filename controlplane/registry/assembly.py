@@ -151,6 +151,7 @@ def build_api(
         DefaultClasses(cache),
     )
     api = Chain(
+        kinds=kinds,
         registry=registry,
         lister=Lister(cache, backend, object_format),
         cache=cache,

@@ -12,14 +12,23 @@ from typing import Any, TypeVar
 import msgspec
 
 from controlplane.registry import content
-from orch.api.kind import Kind
+from orch.api.kind import Kind, KindTable
 from orch.api.meta import ManagedFieldsEntry, Object
 from orch.errors import BadRequest, Cause, Conflict
 from orch.kit.clock import whole_seconds
 from orch.managed import managers, sets
-from orch.managed.compare import compare_objects
+from orch.managed.compare import Comparison, compare_objects
 from orch.managed.extract import extract
-from orch.managed.managers import APPLY, BEFORE_FIRST_APPLY, UPDATE, Entries, FieldConflict, entry_of
+from orch.managed.managers import (
+    APPLY,
+    BEFORE_FIRST_APPLY,
+    NOWHERE,
+    UPDATE,
+    Elsewhere,
+    Entries,
+    FieldConflict,
+    entry_of,
+)
 from orch.managed.merge import merge
 from orch.managed.new_fields import empty, new_fields
 from orch.managed.prune import prune
@@ -60,7 +69,7 @@ def _after_creation(kind: Kind[T], obj: T, entries: Entries, writer: ManagedFiel
     return (msgspec.structs.replace(writer, fields_v1=fields, time=now),) if fields else ()
 
 
-def updated(kind: Kind[T], new: T, old: T, subresource: str, manager: str, now: datetime) -> T:
+def updated(kind: Kind[T], new: T, old: T, subresource: str, manager: str, now: datetime, *, kinds: KindTable) -> T:
     """`new` with the entries that the write leaves. An object of which nothing is known stays so until it is applied.
 
     Without a manager the write leaves no entry of its own.
@@ -70,8 +79,20 @@ def updated(kind: Kind[T], new: T, old: T, subresource: str, manager: str, now: 
     if entries and (manager or any(entry.subresource == subresource for entry in entries)):
         found = compare_objects(old, new, tracked(kind, subresource))
         writer = entry_of(manager, UPDATE, kind.api_version, subresource)
-        entries = managers.after_update(entries, found, writer, whole_seconds(now))
+        elsewhere = _elsewhere(kind, old, new, entries, subresource, kinds)
+        entries = managers.after_update(entries, found, writer, whole_seconds(now), elsewhere)
     return content.with_metadata(new, managed_fields=entries or None)
+
+
+def _elsewhere(kind: Kind[T], old: T, new: T, entries: Entries, subresource: str, kinds: KindTable) -> Elsewhere:
+    """What the write changes in the other forms of the object that entries are of, as `merge.Updater` compares."""
+    found: dict[str, Comparison] = {}
+    for api_version in {entry.api_version or "" for entry in entries} - {kind.api_version}:
+        form = kinds.by_kind(api_version, kind.kind)
+        if form is not None and form.stored is kind.stored:
+            before, after = (form.from_stored(kind.to_stored(obj)) for obj in (old, new))
+            found[api_version] = compare_objects(before, after, tracked(form, subresource))
+    return found
 
 
 def _asked_for(sent: Entries | None, live: Entries) -> Entries:
@@ -86,7 +107,7 @@ def _asked_for(sent: Entries | None, live: Entries) -> Entries:
         return live
 
 
-def applied(kind: Kind[T], old: T | None, application: Application, now: datetime) -> T:
+def applied(kind: Kind[T], old: T | None, application: Application, now: datetime, *, kinds: KindTable) -> T:
     """The object that the configuration makes of `old`. Raises Conflict, naming every field that others own."""
     now = whole_seconds(now)
     part = tracked(kind, application.subresource)
@@ -95,9 +116,10 @@ def applied(kind: Kind[T], old: T | None, application: Application, now: datetim
     fields = extract(application.config, part)
     new = kind.set_defaults(_merged(kind, old, application.config, fields, entries, applier, part))
     found = compare_objects(old or empty(type(new)), new, part)
+    elsewhere = _elsewhere(kind, old, new, entries, application.subresource, kinds) if old is not None else NOWHERE
     if not application.force and old is not None:
-        _refuse_conflicts(kind, old, managers.conflicts(entries, found.changed, applier), part, application.manager)
-    entries = managers.after_apply(entries, fields, found, applier, now)
+        _refuse_conflicts(kind, old, managers.conflicts(entries, found, applier, elsewhere), part, application.manager)
+    entries = managers.after_apply(entries, fields, found, applier, now, elsewhere)
     if application.manager == KUBECTL and LAST_APPLIED in (new.metadata.annotations or {}):
         new = _with_last_applied(new, application.config)
     return content.with_metadata(new, managed_fields=entries or None)

@@ -4,7 +4,7 @@ Invariant: one entry per manager, operation, apiVersion and subresource (applier
 empty; appliers come first, then by time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -23,6 +23,11 @@ ANCIENT_CHANGES = "ancient-changes"
 UPDATE_ENTRIES_MAX = 10
 
 Entries = tuple[ManagedFieldsEntry, ...]
+
+
+Elsewhere = Mapping[str, Comparison]
+"""apiVersion -> what a write changes, in the paths of that form of the object: entries keep the paths of theirs."""
+NOWHERE: Elsewhere = {}
 
 
 class FieldConflict(NamedTuple):
@@ -64,17 +69,19 @@ def read(entries: Entries | None) -> Entries:
     return _sorted(found)
 
 
-def after_update(entries: Entries, found: Comparison, writer: ManagedFieldsEntry, now: datetime) -> Entries:
+def after_update(
+    entries: Entries, found: Comparison, writer: ManagedFieldsEntry, now: datetime, elsewhere: Elsewhere = NOWHERE
+) -> Entries:
     """Entries after a write that changed what `found` says; a writer without a manager leaves no entry."""
     if not found.changed and not found.removed:
         return entries
-    touched = sets.union(found.changed, found.removed)
+    touched = _touched(found)
     own: ManagedFieldsEntry | None = None
     kept = []
     for entry in entries:
         if _is_same(entry, writer):
             own = entry
-        elif (rest := _less(entry, touched)) is not None:
+        elif (rest := _less(entry, _touched(_seen_by(entry, found, elsewhere)))) is not None:
             kept.append(rest)
     mine = _grown(own, found, touched, writer, now)
     return _sorted(_capped([*kept, *([mine] if mine is not None else [])]))
@@ -95,28 +102,37 @@ def _grown(
 
 
 def after_apply(
-    entries: Entries, fields: FieldSet, found: Comparison, applier: ManagedFieldsEntry, now: datetime
+    entries: Entries,
+    fields: FieldSet,
+    found: Comparison,
+    applier: ManagedFieldsEntry,
+    now: datetime,
+    elsewhere: Elsewhere = NOWHERE,
 ) -> Entries:
     """Entries after an apply that names `fields`; others lose what changed. The caller has asked for conflicts."""
-    touched = sets.union(found.changed, found.removed)
     own = owned_by(entries, applier)
     others = [entry for entry in entries if not _is_same(entry, applier)]
-    kept = [rest for entry in others if (rest := _less(entry, touched)) is not None]
+    left = (_less(entry, _touched(_seen_by(entry, found, elsewhere))) for entry in others)
+    kept = [rest for rest in left if rest is not None]
     if not fields:
         return _sorted(kept)
-    unchanged = own is not None and not touched and sets.decode(own.fields_v1) == fields
+    unchanged = own is not None and not _touched(found) and sets.decode(own.fields_v1) == fields
     if own is not None and unchanged and own.api_version == applier.api_version:
         return _sorted([own, *kept])
     return _sorted([replace(_with(applier, fields), time=now), *kept])
 
 
-def conflicts(entries: Entries, changed: FieldSet, applier: ManagedFieldsEntry) -> list[FieldConflict]:
+def conflicts(
+    entries: Entries, found: Comparison, applier: ManagedFieldsEntry, elsewhere: Elsewhere = NOWHERE
+) -> list[FieldConflict]:
     """Every field that the apply would change and that another manager owns, by manager."""
     return [
         FieldConflict(_shown(entry), path_text(path))
         for entry in sorted(entries, key=_shown)
         if not _is_same(entry, applier)
-        for path in sets.paths(sets.intersection(sets.decode(entry.fields_v1), changed))
+        for path in sets.paths(
+            sets.intersection(sets.decode(entry.fields_v1), _seen_by(entry, found, elsewhere).changed)
+        )
     ]
 
 
@@ -133,6 +149,14 @@ def union_of(entries: Sequence[ManagedFieldsEntry]) -> FieldSet:
 
 def same_but_times(one: Entries | None, other: Entries | None) -> bool:
     return [replace(entry, time=None) for entry in one or ()] == [replace(entry, time=None) for entry in other or ()]
+
+
+def _seen_by(entry: ManagedFieldsEntry, found: Comparison, elsewhere: Elsewhere) -> Comparison:
+    return elsewhere.get(entry.api_version or "", found)
+
+
+def _touched(found: Comparison) -> FieldSet:
+    return sets.union(found.changed, found.removed)
 
 
 def _is_same(one: ManagedFieldsEntry, other: ManagedFieldsEntry) -> bool:

@@ -10,7 +10,14 @@ from controlplane.registry import field_managers
 from controlplane.registry.field_managers import Application
 from controlplane.registry.interface import User, WriteOptions
 from orch.api.configmap import ConfigMap
-from orch.api.kinds import CONFIGMAPS, PODS, untyped_kind
+from orch.api.kinds import (
+    CONFIGMAPS,
+    HORIZONTALPODAUTOSCALERS,
+    HORIZONTALPODAUTOSCALERS_V1,
+    PODS,
+    builtin_kinds,
+    untyped_kind,
+)
 from orch.api.meta import ObjectMeta
 from orch.client.client import PatchType
 from orch.errors import Conflict
@@ -22,6 +29,7 @@ from tests.builders import NOW
 from tests.sim.virtual_loop import virtual
 from tests.unit.controlplane.world import NODEPLANE, World, new_pod, world
 
+KINDS = builtin_kinds()
 WIDGETS = untyped_kind("example.com", "v1", "Widget", "widgets", subresources=frozenset({"status"}))
 
 
@@ -113,8 +121,11 @@ def test_large_and_empty_parts_of_new_objects() -> None:
 
 def test_an_apply_that_says_the_same_keeps_the_time() -> None:
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "1"}}
-    first = field_managers.applied(CONFIGMAPS, None, Application(config, "me"), NOW)
-    assert field_managers.applied(CONFIGMAPS, first, Application(config, "me"), NOW + timedelta(hours=1)) == first
+    first = field_managers.applied(CONFIGMAPS, None, Application(config, "me"), NOW, kinds=KINDS)
+    assert (
+        field_managers.applied(CONFIGMAPS, first, Application(config, "me"), NOW + timedelta(hours=1), kinds=KINDS)
+        == first
+    )
 
 
 def test_client_side_apply_is_taken_over_by_kubectl_alone() -> None:
@@ -126,9 +137,11 @@ def test_client_side_apply_is_taken_over_by_kubectl_alone() -> None:
     wanted = {**config, "data": {"a": "2", "b": "3"}}
     for manager, refused in (("kubectl", [".data.b"]), ("other", [".data.a", ".data.b"])):
         with pytest.raises(Conflict) as caught:
-            field_managers.applied(CONFIGMAPS, old, Application(wanted, manager), NOW)
+            field_managers.applied(CONFIGMAPS, old, Application(wanted, manager), NOW, kinds=KINDS)
         assert [cause.field for cause in caught.value.causes] == refused
-    new = field_managers.applied(CONFIGMAPS, old, Application({**config, "data": {"a": "2"}}, "kubectl"), NOW)
+    new = field_managers.applied(
+        CONFIGMAPS, old, Application({**config, "data": {"a": "2"}}, "kubectl"), NOW, kinds=KINDS
+    )
     assert new.data == {"a": "2", "b": "2"}
     assert '"a":"2"' in (new.metadata.annotations or {})[field_managers.LAST_APPLIED]
 
@@ -144,3 +157,33 @@ def test_managed_fields_of_a_client_are_kept_when_they_are_sound() -> None:
     }
     broken = replace(sent, metadata=replace(sent.metadata, managed_fields=(replace(entry, operation="x"),)))
     assert owners(field_managers.created(CONFIGMAPS, broken, "me", NOW)) == {"me": [".data", ".data.a"]}
+
+
+def autoscaler(version: str, **spec: Any) -> dict[str, Any]:
+    spec = {"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "web"}, **spec}
+    kind = {"apiVersion": f"autoscaling/{version}", "kind": "HorizontalPodAutoscaler"}
+    return {**kind, "metadata": {"name": "x"}, "spec": spec}
+
+
+@virtual
+async def test_managers_of_two_forms_of_one_object_meet() -> None:
+    async with world() as w:
+
+        async def apply_as(kind: Any, config: Any, manager: str, *, force: bool = False) -> Any:
+            options = WriteOptions(field_manager=manager, force=force)
+            return (await w.parts.api.apply(w.context(), kind, "default", "x", config, options)).stored.obj
+
+        cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization"}}}
+        cpu["resource"]["target"]["averageUtilization"] = 50  # type: ignore[index]
+        await apply_as(HORIZONTALPODAUTOSCALERS, autoscaler("v2", metrics=[cpu]), "new")
+        older = autoscaler("v1", targetCPUUtilizationPercentage=80)
+        with pytest.raises(Conflict) as caught:
+            await apply_as(HORIZONTALPODAUTOSCALERS_V1, older, "old")
+        assert [cause.field for cause in caught.value.causes] == [".spec.metrics"]
+        forced = owners(await apply_as(HORIZONTALPODAUTOSCALERS_V1, older, "old", force=True))
+        assert ".spec.metrics" not in forced["new"]
+        assert ".spec.targetCPUUtilizationPercentage" in forced["old"]
+
+        patch = {"spec": {"metrics": [cpu]}}
+        patched = await w.admin.patch(HORIZONTALPODAUTOSCALERS, "x", "default", patch)
+        assert ".spec.targetCPUUtilizationPercentage" not in owners(patched)["old"]

@@ -86,7 +86,7 @@ def test_an_apply_sets_what_its_manager_owns() -> None:
 
 def test_conflicts_name_others_and_fields() -> None:
     entries = (by("me", AB, APPLY), by("ctl", A), by("you", AB, APPLY), by("hpa", A, UPDATE, "scale"))
-    found = conflicts(entries, A, entry_of("me", APPLY, "apps/v1"))
+    found = conflicts(entries, Comparison(A), entry_of("me", APPLY, "apps/v1"))
     assert [tuple(conflict) for conflict in found] == [
         ('"ctl" using apps/v1', ".spec.a"),
         ('"hpa" with subresource "scale" using apps/v1', ".spec.a"),
