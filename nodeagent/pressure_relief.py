@@ -2,6 +2,9 @@
 
 The kernel's alarm wakes it when memory runs short, and it looks at all signals every some seconds, as kubelet does;
 what follows is decided in pressure.py and eviction.py. Ends one pod at a time and looks again once that is over.
+
+What each pod stores is counted beside that, by a task of its own: a pod may make its files as many and as deep as it
+likes, and must not thereby hold up the relief of the node.
 """
 
 import asyncio
@@ -88,22 +91,30 @@ class PressureRelief:
         self._runtime, self._pods, self._images, self._empty_dirs = runtime, pods, images, empty_dirs
         self._tell, self._clock = tell, clock
         self._history = pressure.History()
-        self._count_at_s = 0.0
 
     async def run(self) -> None:
         """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_node_going())
+            group.create_task(self._keep_pods_within_limits())
+
+    async def _keep_node_going(self) -> None:
         with self._alarm:
             while True:
-                if not await self._looked(self.look):
+                if not await self._tried(self.look):
                     await self._wait()
+
+    async def _keep_pods_within_limits(self) -> None:
+        while True:
+            began_s = self._clock.monotonic()
+            await self._tried(self.end_those_over_their_limits)
+            await asyncio.sleep(max(LOOK_PERIOD_S, (self._clock.monotonic() - began_s) * COUNT_SHARE))
 
     async def look(self) -> bool:
         """Whether a pod was ended. Raises OrchError, OSError."""
         levels = self._levels()
         found = self._assess(levels)
         self._arm(levels)
-        if await self._end_those_over_their_limits():
-            return True
         threshold = found.to_relieve
         if threshold is None:
             return False
@@ -112,9 +123,9 @@ class PressureRelief:
             return False
         return await self._evicted(threshold)
 
-    async def _looked(self, look: Callable[[], Awaitable[bool]]) -> bool:
+    async def _tried(self, work: Callable[[], Awaitable[bool]]) -> bool:
         try:
-            return await look()
+            return await work()
         except (OrchError, OSError) as error:
             log.warning("node_pressure_not_handled", error=str(error), next="looked at again in the next period")
             return False
@@ -146,14 +157,12 @@ class PressureRelief:
         if spare:
             self._alarm.arm(min(spare))
 
-    async def _end_those_over_their_limits(self) -> bool:
-        began_s = self._clock.monotonic()
+    async def end_those_over_their_limits(self) -> bool:
+        """Whether there were any. Raises OrchError, OSError."""
         limited = [(pod, is_static) for pod, is_static in self._pods.active_pods() if has_storage_limit(pod)]
-        if not limited or began_s < self._count_at_s:
+        if not limited:
             return False
         found = over_own_limit(await use_of_disk(self._runtime, limited, self._empty_dirs))
-        now_s = self._clock.monotonic()
-        self._count_at_s = now_s + (now_s - began_s) * COUNT_SHARE
         for eviction in found:
             await self._end(eviction)
         return bool(found)

@@ -3,12 +3,15 @@
 What is gone reads as zero: a container may end between two files. The figures mean the same on cgroup v1 and v2.
 """
 
+import contextlib
 import os
+import stat
 from collections.abc import Mapping
 
 from nodeagent.runtime import syscalls
 from nodeagent.runtime.cgroups import Cgroups
 from nodeagent.runtime.figures import DiskUsage, NetworkUsage, Pressure, Usage
+from orch.kit import trees
 
 BLOCK_BYTES = 512
 """Unit of stat's st_blocks, whatever the file system's own."""
@@ -97,27 +100,18 @@ def network(text: str) -> NetworkUsage:
 
 def of_folder(path: str) -> DiskUsage:
     """All files below and the folder itself; a file with several names counts once. Stays on its file system, follows
-    no link."""
-    seen: set[int] = set()
-    blocks, folders = 0, [path]
+    no link. What cannot be read is left out: who owns the folder must not be able to stop the count."""
     try:
-        device = os.lstat(path).st_dev
+        top = os.lstat(path)
     except FileNotFoundError:
         return DiskUsage()
-    while folders:
-        folder = folders.pop()
-        try:
-            infos = [os.lstat(folder)]
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    else:
-                        infos.append(entry.stat(follow_symlinks=False))
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        for info in infos:
-            if info.st_dev == device and info.st_ino not in seen:
-                seen.add(info.st_ino)
-                blocks += info.st_blocks
-    return DiskUsage(blocks * BLOCK_BYTES, len(seen))
+    linked: set[int] = set()
+    blocks, inodes = top.st_blocks, 1
+    with contextlib.suppress(OSError):
+        for _, _, info in trees.walk(path, one_file_system=True):
+            if info.st_dev != top.st_dev or info.st_ino in linked:
+                continue
+            if info.st_nlink > 1 and not stat.S_ISDIR(info.st_mode):
+                linked.add(info.st_ino)
+            blocks, inodes = blocks + info.st_blocks, inodes + 1
+    return DiskUsage(blocks * BLOCK_BYTES, inodes)

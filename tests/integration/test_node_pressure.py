@@ -150,6 +150,23 @@ async def test_the_pod_that_exceeds_its_request_goes_and_the_alarm_brings_it_abo
     await node.runtime.remove_pod_sandbox(modest)
 
 
+class Uncountable(Short):
+    """Its pods have files without end."""
+
+    async def empty_dirs(self, pod: Pod) -> Mapping[str, DiskUsage]:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody sets it")
+
+
+async def test_a_count_of_files_that_does_not_end_holds_up_no_relief(node: Node) -> None:
+    short = Uncountable(node, "memory.available<150Mi")
+    volumes = [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}]
+    await short.start("greedy", HOLD.format(60 * MIB), containers=requesting("10Mi"), volumes=volumes)
+    async with running(short.relief.run()):
+        await asyncio.wait_for(short.first_end.wait(), WAIT_S)
+    assert [name for name, _ in short.ended] == ["greedy"]
+
+
 async def test_files_beyond_a_containers_limit_end_its_pod(node: Node) -> None:
     short = Short(node, "memory.available<1Mi")
     limited = [
@@ -157,7 +174,7 @@ async def test_files_beyond_a_containers_limit_end_its_pod(node: Node) -> None:
     ]
     within = await short.start("within", "head -c 5000000 /dev/zero > /f; echo wrote; sleep 1000", containers=limited)
     await short.start("beyond", "head -c 20000000 /dev/zero > /f; sync; echo wrote; sleep 1000", containers=limited)
-    assert await short.relief.look()
+    assert await short.relief.end_those_over_their_limits()
     [(name, order)] = short.ended
     assert name == "beyond"
     assert order.message == "Pod ephemeral local storage usage exceeds the total limit of containers 10Mi. "

@@ -8,6 +8,8 @@ import pytest
 from nodeagent.runtime import usage
 from nodeagent.runtime.cgroups import Cgroups, Layout
 from nodeagent.runtime.figures import DiskUsage, NetworkUsage, Pressure, Usage
+from orch.kit import trees
+from tests.unit.orch.kit.test_trees import DEPTH, made_deep
 
 V1_FILES = {
     "cpuacct/pod/cpuacct.usage": "5000000",
@@ -85,3 +87,9 @@ def test_a_folder_counts_blocks_once_and_follows_no_link(tmp_path: Path) -> None
     assert found.inodes == 4
     assert 10_000 <= found.used_bytes < 100_000
     assert usage.of_folder(str(tmp_path / "gone")) == DiskUsage()
+
+
+def test_a_folder_deeper_than_a_path_may_be_is_counted(tmp_path: Path) -> None:
+    deep = made_deep(tmp_path / "deep")
+    assert usage.of_folder(str(deep)).inodes == DEPTH + 2
+    trees.remove(deep)
