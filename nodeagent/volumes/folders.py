@@ -1,7 +1,7 @@
 """Where the parts of a pod's volumes lie on this node. Pure.
 
-On disk only what must outlive a reboot or may be large: emptyDirs. The rest is on tmpfs, so that a Secret never reaches
-a disk.
+On disk what must outlive a reboot or what a pod may make large: emptyDirs and its own files in /etc. The rest is on
+tmpfs, so that a Secret never reaches a disk.
 """
 
 from dataclasses import dataclass
@@ -30,5 +30,6 @@ class Folders:
         """Where the part of a volume that a container mounts at `volumeMounts[index]` is mounted first."""
         return self.memory / pod_uid / "sub-paths" / container / str(index)
 
-    def pod_file(self, pod_uid: str, name: str) -> Path:
-        return self.memory / pod_uid / "etc" / name
+    def pod_files(self, pod_uid: str) -> Path:
+        """Where its /etc/hosts and the like lie, which its containers may write to without limit."""
+        return self.disk / pod_uid / "etc"

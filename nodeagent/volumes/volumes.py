@@ -108,10 +108,12 @@ class Volumes:
         self._locks.pop(pod_uid, None)
 
     async def empty_dir_usage(self, pod: Pod) -> Mapping[str, DiskUsage]:
-        """What the pod's emptyDirs hold on disk, by volume name; those in memory count as memory."""
+        """What the pod's emptyDirs hold on disk, by volume name, and its files in /etc under that path, which is no
+        name of a volume. What is in memory counts as memory."""
         uid, volumes = pod.metadata.uid, pod.spec.volumes or ()
         folders = {v.name: self._folders.volume(uid, v) for v in volumes if v.empty_dir is not None}
         on_disk = {name: folder for name, folder in folders.items() if folder.is_relative_to(self._folders.disk)}
+        on_disk["/etc"] = self._folders.pod_files(uid)
         return await in_thread(lambda: {name: of_folder(str(folder)) for name, folder in on_disk.items()})
 
     async def known(self) -> tuple[str, ...]:
@@ -257,9 +259,9 @@ class Volumes:
         }
         context = container.security_context
         read_only = bool(context and context.read_only_root_filesystem)
-        paths = {name: self._folders.pod_file(pod.metadata.uid, name) for name in texts}
+        paths = {name: self._folders.pod_files(pod.metadata.uid) / name for name in texts}
         for name, text in texts.items():
-            _write_in_place(paths[name], text)
+            _write_in_place(paths[name], text.encode())
         return [Mount(str(path), f"/etc/{name}", read_only) for name, path in paths.items()]
 
 
@@ -284,9 +286,18 @@ def _make_scratch(folder: Path, plan: Scratch) -> None:
     folder.chmod(SCRATCH_MODE if plan.group is None else SCRATCH_GROUP_MODE)
 
 
-def _write_in_place(path: Path, text: str) -> None:
-    """The file that containers have mounted is this one: it is rewritten, not replaced."""
+def _write_in_place(path: Path, data: bytes) -> None:
+    """The file that containers have mounted is this one: it is rewritten, not replaced. They may have written anything
+    into it, of any size."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+    if not _holds(path, data):
+        path.write_bytes(data)
         path.chmod(POD_FILE_MODE)
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(data) + 1) == data
+    except FileNotFoundError:
+        return False

@@ -453,3 +453,20 @@ async def test_a_read_only_mount_may_cover_what_is_mounted_below(volumes: Volume
         with pytest.raises(OSError, match="Read-only file system"):
             (place / "file").touch()
     (below / "file").touch()
+
+
+async def test_what_a_pod_writes_into_its_own_files_counts_as_its_storage_and_goes(
+    volumes: Volumes, tmp_path: Path
+) -> None:
+    made = pod(Volume(name="d", empty_dir=EmptyDirVolumeSource()))
+    await volumes.prepare(made)
+    hosts = paths(volumes, made)["/etc/hosts"]
+    text, (device, inode) = hosts.read_text(), (hosts.stat().st_dev, hosts.stat().st_ino)
+    assert hosts.is_relative_to(tmp_path / "state")
+    before = sum(used.used_bytes for used in (await volumes.empty_dir_usage(made)).values())
+    hosts.write_bytes(b"\xff" * (8 << 20))
+    assert sum(used.used_bytes for used in (await volumes.empty_dir_usage(made)).values()) - before >= 7 << 20
+    assert paths(volumes, made)["/etc/hosts"].read_text() == text
+    assert (hosts.stat().st_dev, hosts.stat().st_ino) == (device, inode)
+    await volumes.remove("u-1")
+    assert not hosts.exists()
