@@ -1,7 +1,7 @@
 """Which ports of the node lead to pods (hostPort), and what that means for the service rules.
 
 The record is a folder on tmpfs, as that of the addresses: one file per pod, named by its uid, so that an agent that was
-killed goes on where it was. Invariant: a pod is in the record before its ports are in the rules.
+killed goes on where it was. Invariant: a pod is in the record as long as its ports are in the rules.
 """
 
 import os
@@ -44,14 +44,13 @@ class HostPorts:
             os.replace(temporary, self._folder / pod_uid)
         return virtual_ports(address, ports)
 
-    def withdraw(self, pod_uid: str) -> bool:
-        """Whether the pod had any."""
+    def has(self, pod_uid: str) -> bool:
         with _faults(self._folder):
-            try:
-                (self._folder / pod_uid).unlink()
-            except FileNotFoundError:
-                return False
-            return True
+            return (self._folder / pod_uid).exists()
+
+    def withdraw(self, pod_uid: str) -> None:
+        with _faults(self._folder):
+            (self._folder / pod_uid).unlink(missing_ok=True)
 
 
 def virtual_ports(address: str, ports: Sequence[PortMapping]) -> tuple[VirtualPort, ...]:

@@ -96,10 +96,12 @@ class NodeNetwork:
         return address
 
     async def detach(self, pod_uid: str) -> None:
-        """The ports go first: the address may soon be another pod's."""
-        if self._host_ports.withdraw(pod_uid):
+        """The ports go first: the address may soon be another pod's. Their record goes once they are out of the rules,
+        so that a call that is repeated waits for that too."""
+        if self._host_ports.has(pod_uid):
             self._table.apply_host_ports(pod_uid, ())
             await self._rules_written()
+            self._host_ports.withdraw(pod_uid)
         await self._pods.detach(pod_uid)
 
     async def _rules_written(self) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from nodeagent.network import node_network
+from nodeagent.network.errors import NetworkFault
 from nodeagent.network.node_links import NodeNetworkConfig
 from nodeagent.network.node_network import NodeNetwork
 from nodeagent.network.pod import host_link_name
@@ -256,3 +258,17 @@ def asks_over_ipv6(pod: Netns, node: Netns) -> bytes:
             return server.recv(10)
         except TimeoutError:
             return b""
+
+
+def test_no_address_is_given_back_while_a_port_may_lead_to_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = world.attach("a", WEB)
+    world.end()
+    with monkeypatch.context() as patch:
+        patch.setattr(node_network, "RULES_WRITTEN_TIMEOUT_S", 0.1)
+        for _ in range(2):
+            with pytest.raises(NetworkFault, match="host ports"):
+                world.detach("a")
+    assert world.attach("b") != address
+    world.end = world.loop.background(world.network.run())
+    world.detach("a")
+    assert "8080" not in world.rules()
