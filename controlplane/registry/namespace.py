@@ -5,7 +5,9 @@ The namespace controller empties spec.finalizers through the finalize subresourc
 
 from msgspec.structs import replace
 
-from controlplane.registry.strategy import Strategy
+from controlplane.registry.quota import charge_key
+from controlplane.registry.strategy import Plan, Strategy
+from controlplane.store.backend import Delete
 from orch.api.namespace import FINALIZER, Namespace, NamespaceSpec, NamespaceStatus
 
 ACTIVE = "Active"
@@ -26,6 +28,13 @@ class NamespaceStrategy(Strategy[Namespace]):
     def prepare_update(self, new: Namespace, old: Namespace) -> Namespace:
         """spec.finalizers change through the finalize subresource only."""
         return replace(new, spec=old.spec, status=old.status)
+
+    def plan(self, new: Namespace | None, old: Namespace | None) -> Plan[Namespace]:
+        """What the server keeps for a namespace goes with it."""
+        return Plan(new) if new is not None or old is None else self.plan_forget(old)
+
+    def plan_forget(self, named: Namespace) -> Plan[Namespace]:
+        return Plan(None, writes=(Delete(charge_key(named.metadata.name)),))
 
     def is_held(self, obj: Namespace) -> bool:
         return bool(obj.spec.finalizers)

@@ -33,6 +33,11 @@ from orch.kit.clock import Clock
 CHARGES = keys.INTERNAL + "quota/"
 
 
+def charge_key(namespace: str) -> str:
+    """Goes with its namespace."""
+    return f"{CHARGES}{namespace}"
+
+
 class Quotas:
     def __init__(self, cache: WatchCache, clock: Clock) -> None:
         self._cache = cache
@@ -66,7 +71,7 @@ class Quotas:
             return plan
         for quota in looking:
             self._check(kind, new, old, added, quota)
-        key = f"{CHARGES}{namespace}"
+        key = charge_key(namespace)
         present = self._cache.internal.get(key)
         guard = Guard(key, mod_revision=present.mod_revision if present else 0)
         return Plan(new, (*plan.guards, guard), (*plan.writes, Put(key, b"")))
@@ -84,6 +89,8 @@ class Quotas:
         wanted = {resource: amount for resource, amount in added.items() if resource in hard}
         if not wanted:
             return
+        if not self._tally.knows(quota, kind):
+            self._tally.keep(lambda namespace, name: self._cache.exists(RESOURCEQUOTAS, namespace, name))
         present = (item.obj for item in self._cache.select(kind, Selection(namespace=new.metadata.namespace)))
         used = self._tally.used(quota, kind, present, self._clock.now())
         over = sorted(r for r, amount in wanted.items() if used.get(r, Decimal(0)) + amount > hard[r])

@@ -3,7 +3,7 @@
 Holds nothing that could not be counted again. Decides nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ class QuotaTally:
 
     def used(self, quota: ResourceQuota, kind: Kind[Any], objects: Iterable[Object], now: datetime) -> Amounts:
         """`objects`: all of the kind in the quota's namespace."""
-        place = (kind.resource, quota.metadata.namespace, quota.metadata.name)
+        place = _place(quota, kind)
         scopes = (quota.spec.scopes, quota.spec.scope_selector)
         last_scopes, known = self._counted.get(place, (scopes, {}))
         if last_scopes != scopes:
@@ -39,7 +39,18 @@ class QuotaTally:
         self._counted[place] = (scopes, counted)
         return summed(amounts for _, amounts in counted.values())
 
+    def knows(self, quota: ResourceQuota, kind: Kind[Any]) -> bool:
+        return _place(quota, kind) in self._counted
+
+    def keep(self, exists: Callable[[str, str], bool]) -> None:
+        """Forgets the quotas that are gone. `exists`: (namespace, name)."""
+        for place in [place for place in self._counted if not exists(*place[1:])]:
+            del self._counted[place]
+
     def forget(self, namespace: str, name: str) -> None:
         """The quota is gone."""
-        for place in [place for place in self._counted if place[1:] == (namespace, name)]:
-            del self._counted[place]
+        self.keep(lambda *quota: quota != (namespace, name))
+
+
+def _place(quota: ResourceQuota, kind: Kind[Any]) -> tuple[str, str, str]:
+    return kind.resource, quota.metadata.namespace, quota.metadata.name

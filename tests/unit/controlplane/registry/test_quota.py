@@ -6,15 +6,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from controlplane.registry.quota import CHARGES
+from controlplane.registry.quota_tally import QuotaTally
 from controlplane.store.memory import MemoryBackend
 from orch.api.configmap import ConfigMap
-from orch.api.kinds import CONFIGMAPS, PERSISTENTVOLUMECLAIMS, PODS, RESOURCEQUOTAS, SERVICES
+from orch.api.kinds import CONFIGMAPS, NAMESPACES, PERSISTENTVOLUMECLAIMS, PODS, RESOURCEQUOTAS, SERVICES
 from orch.api.meta import ObjectMeta
+from orch.api.namespace import Namespace, NamespaceSpec
 from orch.api.pod.container import Container
 from orch.api.resourcequota import ResourceQuota, ResourceQuotaSpec
 from orch.api.service import Service, ServicePort, ServiceSpec
 from orch.api.shared import ResourceRequirements
 from orch.errors import Forbidden
+from tests.builders import NOW
 from tests.sim.virtual_loop import virtual
 from tests.unit.controlplane.world import World, new_pod, world
 from tests.unit.orch.api.objects import made
@@ -139,3 +143,33 @@ async def test_a_dry_run_is_checked_and_charges_nothing() -> None:
         await w.admin.create(PODS, pod("one"))
         with pytest.raises(Forbidden, match="exceeded quota"):
             await w.admin.create(PODS, pod("two"), dry_run=True)
+
+
+@virtual
+async def test_the_key_of_a_namespace_goes_with_it() -> None:
+    async with world() as w:
+        await w.admin.create(NAMESPACES, Namespace(metadata=ObjectMeta(name="team")))
+        meta = ObjectMeta(name="q", namespace="team")
+        await w.admin.create(
+            RESOURCEQUOTAS, ResourceQuota(metadata=meta, spec=ResourceQuotaSpec(hard={"configmaps": 9}))
+        )
+        await w.admin.create(CONFIGMAPS, ConfigMap(metadata=ObjectMeta(name="c", namespace="team")))
+        assert f"{CHARGES}team" in w.parts.cache.internal
+        await w.admin.delete(CONFIGMAPS, "c", "team")
+        await w.admin.delete(RESOURCEQUOTAS, "q", "team")
+        await w.admin.delete(NAMESPACES, "team")
+        going = await w.admin.get(NAMESPACES, "team")
+        await w.admin.update(NAMESPACES, replace(going, spec=NamespaceSpec(finalizers=())), subresource="finalize")
+        assert f"{CHARGES}team" not in w.parts.cache.internal
+
+
+def test_a_quota_that_is_gone_is_not_remembered() -> None:
+    tally = QuotaTally()
+
+    def quota(name: str) -> ResourceQuota:
+        return ResourceQuota(metadata=ObjectMeta(name=name, namespace="n"), spec=ResourceQuotaSpec(hard={"pods": 1}))
+
+    for name in ("gone", "kept"):
+        tally.used(quota(name), PODS, (), NOW)
+    tally.keep(lambda namespace, name: name == "kept")
+    assert [tally.knows(quota(name), PODS) for name in ("gone", "kept")] == [False, True]
