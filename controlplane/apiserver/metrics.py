@@ -17,6 +17,7 @@ from orch.api.kind import Kind
 from orch.api.kinds import NODEMETRICS, NODES, PODS
 from orch.api.meta import Object, ObjectMeta
 from orch.api.metrics import ContainerMetrics, NodeMetrics, PodMetrics
+from orch.api.pod.status import TERMINAL_PHASES
 from orch.kit.clock import Clock, whole_seconds
 
 T = TypeVar("T", bound=Object)
@@ -45,15 +46,19 @@ class Metrics:
             return (self._of_node(name, sample) for name, sample in samples if self._cache.get(NODES, "", name))
         pods = sorted(
             (key, used, sample)
-            for _, sample in samples
+            for node, sample in samples
             for key, used in sample.pods.items()
-            if namespace in ("", key[0]) and self._is_current(key, used)
+            if namespace in ("", key[0]) and self._is_current(key, used, node)
         )
         return (self._of_pod(key, used, sample) for key, used, sample in pods)
 
-    def _is_current(self, key: tuple[str, str], used: PodUsed) -> bool:
-        stored = self._cache.get(PODS, *key)
-        return stored is not None and stored.obj.metadata.uid == used.uid
+    def _is_current(self, key: tuple[str, str], used: PodUsed, node: str) -> bool:
+        """A node speaks of its own pods only."""
+        if (stored := self._cache.get(PODS, *key)) is None:
+            return False
+        pod = stored.obj
+        is_there = pod.metadata.uid == used.uid and pod.spec.node_name == node
+        return is_there and pod.status.phase not in TERMINAL_PHASES
 
     def _of_node(self, name: str, sample: NodeSample) -> NodeMetrics:
         return NodeMetrics(
