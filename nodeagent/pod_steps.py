@@ -122,6 +122,13 @@ def _with_digest(image: Image) -> str:
 async def create_container(
     pod: Pod, parts: PodParts, do: CreateContainer, pod_ip: str
 ) -> ContainerCreated | CreateFailed:
+    with parts.images.holding(do.image_id):
+        return await _create_container(pod, parts, do, pod_ip)
+
+
+async def _create_container(
+    pod: Pod, parts: PodParts, do: CreateContainer, pod_ip: str
+) -> ContainerCreated | CreateFailed:
     image = await parts.images.find(do.image_id)
     if image is None:
         message = f"image {do.image_id} was removed from the node before its container was created"

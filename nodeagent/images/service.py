@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -26,7 +27,7 @@ from nodeagent.images.manifest import (
     parse_manifest,
 )
 from nodeagent.images.registry import RegistryAccess, Repository, open_repository
-from nodeagent.images.store import ImageStore, layer_key
+from nodeagent.images.store import ImageInUse, ImageStore, layer_key
 from nodeagent.runtime.interface import Image, PullFailed, RegistryAuth, RuntimeFault
 from nodeagent.runtime.process import run
 from orch import oci
@@ -64,6 +65,8 @@ class NodeImages:
         self._pulls: SingleFlight[Image] = SingleFlight()
         self._layers: SingleFlight[None] = SingleFlight()
         self._slots = asyncio.Semaphore(LAYERS_AT_ONCE)
+        self._held: Counter[str] = Counter()
+        """Ids of images that containers are being made from."""
 
     async def find(self, reference: str) -> Image | None:
         """Raises oci.InvalidReference."""
@@ -74,8 +77,18 @@ class NodeImages:
 
     async def remove(self, reference: str) -> None:
         """Raises oci.InvalidReference, ImageInUse."""
+        if (image := self._store.find(reference)) is not None and self._held[image.id]:
+            raise ImageInUse(f"image {reference} is in use: a container is being made from it")
         self._store.remove(reference)
         await self.collect_garbage()
+
+    @contextlib.contextmanager
+    def holding(self, image_id: str) -> Iterator[None]:
+        self._held[image_id] += 1
+        try:
+            yield
+        finally:
+            self._held -= Counter({image_id: 1})
 
     async def collect_garbage(self) -> None:
         """Also what interrupted pulls of an earlier agent left."""

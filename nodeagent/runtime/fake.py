@@ -5,8 +5,8 @@ it one after the other. What a container does is a `Program`, chosen by its conf
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -370,6 +370,7 @@ class FakeImages:
         self.missing: dict[str, str] = {}
         """Name -> why pulling it fails."""
         self.pulls: list[str] = []
+        self.held: list[str] = []
 
     async def find(self, reference: str) -> Image | None:
         if reference.startswith("fake:"):
@@ -389,6 +390,14 @@ class FakeImages:
 
     async def list(self) -> Sequence[Image]:
         return list(self._images.values())
+
+    @contextmanager
+    def holding(self, image_id: str) -> Iterator[None]:
+        self.held.append(image_id)
+        try:
+            yield
+        finally:
+            self.held.remove(image_id)
 
     async def remove(self, reference: str) -> None:
         self._images.pop(oci.canonical(reference), None)

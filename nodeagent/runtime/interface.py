@@ -7,7 +7,7 @@ is idempotent: called again after a crash in the middle, it completes the step o
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -383,3 +383,6 @@ class ImageService(Protocol):
     async def list(self) -> Sequence[Image]: ...
 
     async def remove(self, reference: str) -> None: ...
+
+    def holding(self, image_id: str) -> AbstractContextManager[None]:
+        """While inside, the image stays: a container is being made from it."""

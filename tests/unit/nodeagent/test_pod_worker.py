@@ -16,7 +16,7 @@ from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts
 from nodeagent.pod_worker import PodWorker
 from nodeagent.runtime.fake import FakeImages, FakeRuntime, Program
-from nodeagent.runtime.interface import RuntimeFault
+from nodeagent.runtime.interface import ContainerConfig, RuntimeFault
 from orch.api.pod.container import Probe, TCPSocketAction
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodStatus
@@ -112,6 +112,20 @@ async def test_a_pod_comes_up_and_goes(node: Machine) -> None:
 async def test_events_tell_what_happened(node: Machine) -> None:
     await run_until(node, await node.worker(a_pod()), lambda told: told.status.phase == "Running")
     assert node.told.events == ["Pulling", "Pulled", "Created", "Started"]
+
+
+async def test_the_image_stays_while_a_container_is_made_from_it(
+    node: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, create = list[str](), node.runtime.create_container
+
+    async def noting(config: ContainerConfig) -> str:
+        held.extend(node.images.held)
+        return await create(config)
+
+    monkeypatch.setattr(node.runtime, "create_container", noting)
+    await run_until(node, await node.worker(a_pod()), lambda told: told.status.phase == "Running")
+    assert (held, node.images.held) == (["fake:docker.io/library/app:1"], [])
 
 
 @pytest.mark.parametrize("policy", ["IfNotPresent", "Always", "Never"])

@@ -123,3 +123,13 @@ async def test_a_node_short_of_disk_keeps_what_is_used_or_came_a_moment_ago(tmp_
     await node.garbage.note()
     await node.garbage.remove_unused()
     assert node.names() == ["c:1", "d:1"]
+
+
+async def test_an_image_that_a_container_is_being_made_from_stays(tmp_path: Path) -> None:
+    node = await aged(tmp_path, 0, Policy())
+    (oldest,) = [image for image in node.store.images() if "a:1" in image.names[0]]
+    with node.images.holding(oldest.id), node.images.holding(oldest.id):
+        await node.garbage.remove_unused()
+    assert node.names() == ["a:1", "c:1"]
+    await node.garbage.remove_unused()
+    assert node.names() == ["c:1"]
