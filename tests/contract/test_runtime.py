@@ -322,6 +322,13 @@ async def test_no_container_without_a_ready_sandbox(harness: Harness) -> None:
     assert await harness.runtime.list_containers() == []
 
 
+async def test_a_container_tells_what_its_image_is_called_in_the_spec(harness: Harness) -> None:
+    sandbox = harness.sandbox()
+    await harness.runtime.run_pod_sandbox(sandbox)
+    container_id = await harness.runtime.create_container(replace(harness.sleeper(sandbox), image="app:1"))
+    assert (await harness.runtime.container_status(container_id)).image == "app:1"
+
+
 async def test_limits_of_a_running_container_change(harness: Harness) -> None:
     sandbox = harness.sandbox()
     await harness.runtime.run_pod_sandbox(sandbox)
