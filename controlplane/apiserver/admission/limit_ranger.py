@@ -30,8 +30,8 @@ class LimitRanger:
         self._cache = cache
 
     async def admit(self, request: Request, obj: Any) -> Any:
-        """A pod's resources change after its creation by a resize alone; a claim may grow. What asks for no other amount
-        passes, whatever the bounds are by now: a claim must be able to lose its finalizers."""
+        """A pod's resources change after its creation by a resize alone; a claim may grow. What asks for no other
+        amount passes, whatever the bounds are by now: a claim must be able to lose its finalizers."""
         is_new = request.kind is PODS and request.operation is Operation.CREATE
         is_pod = is_new or (request.kind is PODS and request.subresource == "resize")
         is_claim = request.kind is PERSISTENTVOLUMECLAIMS and not request.subresource and _asks_anew(request.old, obj)
