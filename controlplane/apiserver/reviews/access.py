@@ -2,10 +2,11 @@
 
 from msgspec.structs import replace
 
-from controlplane.apiserver.authz import node_name
+from controlplane.apiserver.authz import node_name, selector_refusal
 from controlplane.apiserver.rules import Rule, rules_of
 from controlplane.registry.interface import Authorizer, RequestContext, User
 from orch.api.authorization import (
+    FieldSelectorAttributes,
     LocalSubjectAccessReview,
     NonResourceRule,
     ResourceRule,
@@ -66,7 +67,7 @@ class AccessReviews:
     async def _status(
         self, context: RequestContext, spec: SubjectAccessReviewSpec | SelfSubjectAccessReviewSpec
     ) -> SubjectAccessReviewStatus:
-        refusal = await self._authorizer(context, *_asked(spec))
+        refusal = await self._authorizer(context, *_asked(spec)) or _selector_refusal(context, spec)
         return SubjectAccessReviewStatus(allowed=not refusal, reason=refusal or None)
 
 
@@ -79,6 +80,25 @@ def _resource_rule(rule: Rule) -> ResourceRule:
 def _subject(context: RequestContext, spec: SubjectAccessReviewSpec) -> RequestContext:
     user = User(spec.user or "", spec.groups or (), spec.uid or "", spec.extra or {})
     return RequestContext(user, context.request_id, context.warn)
+
+
+def _selector_refusal(context: RequestContext, spec: SubjectAccessReviewSpec | SelfSubjectAccessReviewSpec) -> str:
+    """As for the request itself; a selector that cannot be read selects nothing."""
+    asked = spec.resource_attributes
+    if asked is None or asked.verb not in ("list", "watch"):
+        return ""
+    try:
+        return selector_refusal(context.user, _selector_text(asked.field_selector))
+    except BadRequest as error:
+        return error.message
+
+
+def _selector_text(asked: FieldSelectorAttributes | None) -> str:
+    """Field selectors know equality only: a requirement of several values narrows nothing here."""
+    if asked is None:
+        return ""
+    exact = (each for each in asked.requirements or () if each.operator == "In" and len(each.values or ()) == 1)
+    return asked.raw_selector or ",".join(f"{each.key}={(each.values or ())[0]}" for each in exact)
 
 
 def _asked(spec: SubjectAccessReviewSpec | SelfSubjectAccessReviewSpec) -> tuple[str, str, str, str, str, str]:

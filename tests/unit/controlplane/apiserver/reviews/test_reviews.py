@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from controlplane.registry.interface import User
 from orch.api.authentication import SelfSubjectReview, TokenReview, TokenReviewSpec
 from orch.api.authorization import (
+    FieldSelectorAttributes,
+    FieldSelectorRequirement,
     LocalSubjectAccessReview,
     NonResourceAttributes,
     ResourceAttributes,
@@ -167,3 +169,28 @@ async def test_reviews_are_created_only() -> None:
             with pytest.raises(MethodNotAllowed):
                 await w.admin.list(kind)
         assert not [kind for kind in w.kinds.stored() if kind in REVIEW_KINDS]
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("selector", "allowed"),
+    [
+        (None, False),
+        (FieldSelectorAttributes(raw_selector="spec.nodeName=n1"), True),
+        (FieldSelectorAttributes(raw_selector="spec.nodeName=n2"), False),
+        (FieldSelectorAttributes(raw_selector="=("), False),
+        (
+            FieldSelectorAttributes(
+                requirements=(FieldSelectorRequirement(key="spec.nodeName", operator="In", values=("n1",)),)
+            ),
+            True,
+        ),
+    ],
+)
+async def test_a_node_may_list_its_own_pods_only(selector: FieldSelectorAttributes | None, allowed: bool) -> None:
+    node = User("system:node:n1", ("system:nodes", "system:authenticated"))
+    asked = replace(LIST_PODS, field_selector=selector)
+    async with world() as w:
+        review = SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resource_attributes=asked))
+        answer = await w.client(node).create(SELFSUBJECTACCESSREVIEWS, review)
+    assert answer.status.allowed is allowed
