@@ -18,6 +18,7 @@ from orch.api.persistentvolume import PersistentVolume, PersistentVolumeStatus
 from orch.api.persistentvolumeclaim import PersistentVolumeClaim
 from orch.api.volume_binding import BOUND_BY_CONTROLLER, DELETION_FINALIZER, VOLUME_FINALIZER, is_for, is_managed
 from orch.client.informer import Informers, Key
+from orch.kit.clock import whole_seconds
 
 
 def reconcile(volume: PersistentVolume, claim: PersistentVolumeClaim | None, now: datetime) -> Decision:
@@ -27,7 +28,7 @@ def reconcile(volume: PersistentVolume, claim: PersistentVolumeClaim | None, now
         return _give_back(volume)
     phase = _phase(volume, holder)
     if phase != volume.status.phase and not (phase == "Released" and volume.status.phase == "Failed"):
-        status = PersistentVolumeStatus(phase=phase, last_phase_transition_time=now)
+        status = PersistentVolumeStatus(phase=phase, last_phase_transition_time=whole_seconds(now))
         return Decision(status=replace(volume, status=status))
     if volume.metadata.deletion_timestamp is not None:
         return _let_go(volume, in_use=holder is not None)
@@ -83,7 +84,7 @@ def _reclaim(volume: PersistentVolume, now: datetime) -> Decision:
         return NOTHING
     verb, reason = ("delet", "VolumeFailedDelete") if policy == "Delete" else ("recycl", "VolumeFailedRecycle")
     why = f'error getting {verb}er volume plugin for volume "{meta.name}": no {verb}able volume plugin matched'
-    status = PersistentVolumeStatus(phase="Failed", message=why, last_phase_transition_time=now)
+    status = PersistentVolumeStatus(phase="Failed", message=why, last_phase_transition_time=whole_seconds(now))
     return Decision(status=replace(volume, status=status), events=(Announcement(volume, "Warning", reason, why),))
 
 

@@ -46,6 +46,14 @@ def test_phases_follow_the_claim() -> None:
     assert reconcile(held(phase="Bound"), CLAIM, NOW) == Decision()
 
 
+def test_transition_times_are_whole_seconds() -> None:
+    uneven = NOW.replace(microsecond=123_456)
+    for changed in (volume(phase="Pending"), held(phase="Released", policy="Delete")):
+        told = reconcile(changed, None, uneven).status
+        assert isinstance(told, PersistentVolume)
+        assert told.status.last_phase_transition_time == NOW.replace(microsecond=0)
+
+
 def test_a_released_volume_is_deleted_only_while_the_claim_is_absent() -> None:
     released = held(phase="Released", policy="Delete", spec=OWN)
     (action,) = reconcile(released, None, NOW).actions
