@@ -26,7 +26,8 @@ class ProxyName:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    namespace: str
+    """A pod in the namespace of its service."""
+
     pod: str
     port: int
 
@@ -69,18 +70,23 @@ def service_port_name(service: Service, asked: ProxyName) -> str:
 
 
 def service_endpoints(endpoints: Endpoints, port_name: str) -> list[Endpoint]:
-    """Ready ones that are pods. Raises ServiceUnavailable when there is none."""
-    name = endpoints.metadata.name
+    """Ready ones that are pods of the same namespace: a service leads to no other. Raises ServiceUnavailable when
+    there is none."""
+    name, namespace = endpoints.metadata.name, endpoints.metadata.namespace
     found = list(_addresses(endpoints, port_name))
     if not found:
         raise ServiceUnavailable(f'no endpoints available for service "{name}"')
     pods = [
-        Endpoint(target.namespace or endpoints.metadata.namespace, target.name or "", port)
+        Endpoint(target.name or "", port)
         for address, port in found
-        if (target := address.target_ref) is not None and target.kind == "Pod"
+        if (target := address.target_ref) is not None
+        and target.kind == "Pod"
+        and target.namespace in (None, "", namespace)
     ]
     if not pods:
-        raise ServiceUnavailable(f'the endpoints of service "{name}" are no pods: only pods are reached through nodes')
+        raise ServiceUnavailable(
+            f'the endpoints of service "{name}" are no pods of its namespace: others are not reached'
+        )
     return pods
 
 

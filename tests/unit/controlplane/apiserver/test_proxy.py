@@ -213,6 +213,13 @@ async def test_endpoints_that_are_no_pods_are_not_dialled(http: aiohttp.ClientSe
         assert (response.status, (await response.json())["reason"]) == (503, ServiceUnavailable.reason)
 
 
+async def test_a_service_leads_to_no_pod_of_another_namespace(http: aiohttp.ClientSession, api: FakeApi) -> None:
+    elsewhere = ObjectReference(kind="Pod", namespace="kube-system", name="web")
+    await a_service(api, EndpointAddress(ip="10.0.0.1", target_ref=elsewhere))
+    async with http.get(f"{SERVICES_PATH}/front:9/proxy/x") as response:
+        assert response.status == 503
+
+
 async def test_a_pod_that_speaks_no_http(http: aiohttp.ClientSession, running: RunningServer) -> None:
     async with http.get(f"{PODS_PATH}/http:web:443/proxy/") as response:
         assert response.status in (400, 503)
