@@ -15,6 +15,7 @@ from orch.api.kinds import (
     PERSISTENTVOLUMECLAIMS,
     PERSISTENTVOLUMES,
     PODS,
+    RUNTIMECLASSES,
     SECRETS,
     SERVICES,
 )
@@ -22,6 +23,7 @@ from orch.api.node import NodeAddress, NodeCondition
 from orch.api.pod.container import ConfigMapEnvSource, EnvFromSource
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition, PodStatus
+from orch.api.runtimeclass import RuntimeClass
 from orch.api.secret import Secret
 from orch.api.service import Service
 from orch.api.shared import LocalObjectReference
@@ -200,3 +202,10 @@ def test_a_volume_goes_to_its_node_whether_or_not_it_is_used_and_to_all_when_it_
     ]
     assert told(sets.change(PERSISTENTVOLUMES, here, None)) == ["n1 -PersistentVolume here-uid"]
     assert [item.uid for item in sets.snapshot("n1")] == []
+
+
+def test_every_node_knows_the_runtime_classes() -> None:
+    sets = NodeSets()
+    gvisor = RuntimeClass(metadata=meta("gvisor"), handler="runsc")
+    assert told(sets.change(RUNTIMECLASSES, None, gvisor)) == ["* RuntimeClass gvisor-uid"]
+    assert told(sets.change(RUNTIMECLASSES, gvisor, None)) == ["* -RuntimeClass gvisor-uid"]
