@@ -23,6 +23,7 @@ from controlplane.apiserver.query import watch_options
 from controlplane.apiserver.responses import json_headers
 from controlplane.apiserver.settings import ServerSettings
 from controlplane.registry.interface import Api, StoredEvent
+from controlplane.store.shelf import WATCH_BATCH_EVENTS_MAX
 from orch.errors import ApiError, Expired, InternalError
 from orch.kit.clock import Clock
 from orch.kit.ids import Ids
@@ -135,7 +136,8 @@ class Watches:
         async for batch in batches:
             if batch:
                 await self._send(call.request, self._shared_chunk(batch) if is_plain else self._chunk(call, batch))
-                await self._beat.wait()
+                if len(batch) < WATCH_BATCH_EVENTS_MAX:  # a full one has more behind it
+                    await self._beat.wait()
 
     def _shared_chunk(self, batch: Batch) -> bytes:
         """Watchers at the same place get the same batch object; what was joined for one is sent to all."""

@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from controlplane.apiserver import watches
+from controlplane.store.shelf import WATCH_BATCH_EVENTS_MAX
 from orch.api.kinds import PODS, builtin_kinds
 from orch.client.client import EventType
 from orch.client.http import HttpClient, tls_context
@@ -50,6 +52,21 @@ async def test_events_that_follow_closely_wait_for_each_other(http: aiohttp.Clie
                 await asyncio.sleep(0)
             counts.append((await response.content.readchunk())[0].count(b"\n"))
     assert counts == [1, 5]
+
+
+async def test_a_watcher_that_is_behind_does_not_wait(
+    http: aiohttp.ClientSession, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BEAT_S", "BEAT_MAX_S"):
+        monkeypatch.setattr(watches, name, 60.0)
+    start = api.revision
+    for number in range(WATCH_BATCH_EVENTS_MAX):
+        await api.put(PODS, builders.pod(f"web-{number}"))
+    async with asyncio.timeout(10), http.get(f"{PATH}&resourceVersion={start}") as response:
+        for _ in range(WATCH_BATCH_EVENTS_MAX):
+            await response.content.readline()
+        await api.put(PODS, builders.pod("last"))
+        assert (await event_of(response))["object"]["metadata"]["name"] == "last"
 
 
 async def test_timeout_seconds_ends_the_stream_cleanly(http: aiohttp.ClientSession) -> None:
