@@ -11,6 +11,7 @@ one TLS record carries several events: a write costs about as much as the encryp
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from operator import is_
 from typing import Any
 
 import structlog
@@ -140,9 +141,10 @@ class Watches:
                     await self._beat.wait()
 
     def _shared_chunk(self, batch: Batch) -> bytes:
-        """Watchers at the same place get the same batch object; what was joined for one is sent to all."""
+        """Watchers at the same place get the same events; what was joined for one is sent to all. The batch itself is
+        one object too, unless it shows the kind in another form than the stored one."""
         for known, chunk in self._chunks:
-            if known is batch:
+            if known is batch or (len(known) == len(batch) and all(map(is_, known, batch))):
                 return chunk
         chunk = http_chunk([event.frame for event in batch])
         self._chunks.appendleft((batch, chunk))

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from controlplane.apiserver import watches
+from controlplane.registry.interface import StoredEvent
 from controlplane.store.shelf import WATCH_BATCH_EVENTS_MAX
 from orch.api.kinds import PODS, builtin_kinds
 from orch.client.client import EventType
@@ -133,6 +134,17 @@ async def test_stopping_the_server_ends_watches_cleanly(tmp_path: Path, api: Fak
         response = await session.get(running.access.server + PATH)
     async with session, asyncio.timeout(5):
         assert await response.read() == b""
+
+
+async def test_batches_of_the_same_events_share_their_bytes(running: RunningServer, api: FakeApi) -> None:
+    """As watchers of a form that is not the stored one have them."""
+    chunk_of = running.server._resources.watches._shared_chunk
+    stored = [await api.put(PODS, builders.pod(f"web-{number}")) for number in range(3)]
+    events = [StoredEvent(EventType.ADDED, each) for each in stored]
+    chunk = chunk_of(list(events))
+    assert chunk_of(list(events)) is chunk
+    assert chunk_of([events[0], events[0], events[2]]) != chunk
+    assert chunk_of(events[:2]) != chunk
 
 
 async def test_a_watcher_that_does_not_read_is_cut(tmp_path: Path, api: FakeApi, streams: FakeStreams) -> None:
