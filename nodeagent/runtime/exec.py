@@ -43,6 +43,8 @@ REASONS = {
     "format error": ("exec format error", 126),
 }
 """What it says -> the reason and the exit code that a shell would give; what stands in none was not found."""
+CONTAINER = "container"
+"""File with the id of the container that a command runs in, for an agent that comes later."""
 END_OF_TRANSMISSION = b"\x04"
 """A terminal has no half-close; this is what a person types."""
 
@@ -127,7 +129,7 @@ class RunningExec:
         the container's PID namespace until the host's process 1 finds it."""
         try:
             if not self._ended.is_set():
-                self._kill()
+                _kill(self.request.folder, self.request.container_id)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(REAP_TIMEOUT_S):
                         await self._ended.wait()
@@ -159,17 +161,6 @@ class RunningExec:
             del self.outputs[descriptor]
             os.close(descriptor)
         return data
-
-    def _kill(self) -> None:
-        """The command leads a session of its own. Its cgroup proves that the pid has not gone to another process."""
-        pid = read_pid(self.request.path("pid"))
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            if pid is None:
-                return
-            with open(f"/proc/{pid}/cgroup") as file:
-                if self.request.container_id in file.read():
-                    os.kill(pid, signal.SIGKILL)
-                    os.killpg(pid, signal.SIGKILL)
 
     def _close_stdin(self) -> None:
         if self.stdin is not None:
@@ -206,11 +197,39 @@ class RunningExec:
                 self.stdin = os.dup(master)
 
 
+def _kill(folder: str, container_id: str) -> None:
+    """With its process group, which is of a session of its own, though crun does not let the command lead it. Its
+    cgroup proves that the pid has not gone to another process."""
+    pid = read_pid(os.path.join(folder, "pid"))
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        if pid is None:
+            return
+        with open(f"/proc/{pid}/cgroup") as file:
+            if container_id in file.read():
+                group = os.getpgid(pid)
+                os.kill(pid, signal.SIGKILL)
+                if group != os.getpgrp():
+                    os.killpg(group, signal.SIGKILL)
+
+
+def end_left(folder: str) -> None:
+    """Kills the commands that a killed agent left, of whose folders `folder` is made, and removes it: what began them
+    begins them again."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            left = os.path.join(folder, name)
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(left, CONTAINER)) as file:
+                if container_id := file.read():
+                    _kill(left, container_id)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextlib.asynccontextmanager
 async def opened(oci: OciRuntime, request: ExecRequest) -> AsyncIterator[RunningExec]:
     """Starts the command. Raises RuntimeFault."""
     os.makedirs(request.folder, mode=0o700)
     try:
+        write_file(request.path(CONTAINER), request.container_id.encode())
         write_file(request.path("process.json"), json.dumps(request.process).encode())
         session = await _start(oci, request)
         try:

@@ -97,7 +97,7 @@ class CrunRuntime:
         self._stats = Stats(cgroup_root, cgroups, self._sandboxes, self._containers, clock)
 
     async def __aenter__(self) -> "CrunRuntime":
-        shutil.rmtree(self._exec_folder, ignore_errors=True)
+        exec.end_left(self._exec_folder)
         self._containers.adopt()
         return self
 

@@ -224,6 +224,33 @@ async def test_a_new_agent_adopts_what_runs(lab: RuntimeLab) -> None:
     assert lab.leftovers() == []
 
 
+def test_what_a_killed_agent_ran_in_a_container_ends_with_the_next_agent(lab: RuntimeLab) -> None:
+    """What began it, a hook for instance, begins it again: it must not run twice."""
+    crashed = pod(lab, asyncio.run(lab.busybox()))
+
+    def commands() -> int:
+        found = [read(f"/proc/{pid}/cmdline") for pid in lab.cgroups.processes(lab.cgroup_root)]
+        return sum("1234" in command for command in found)
+
+    async def run_and_crash(runtime: CrunRuntime) -> None:
+        container_id = await crashed.start(runtime)
+        async with runtime.exec(container_id, ["sh", "-c", "sleep 1234; :"], tty=False, stdin=False):
+            await until(lambda: commands() == 2)
+            await until(lambda: bool(list(Path(lab.run_dir, "exec").glob("*/pid"))))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def look() -> None:
+        async with lab.runtime() as runtime:
+            await until(lambda: commands() == 0)
+            assert running(lab) == 1
+            await crashed.stop(runtime)
+
+    assert in_agent(lab, run_and_crash) == -1
+    assert commands() == 2
+    asyncio.run(look())
+    assert lab.leftovers() == []
+
+
 def test_an_agent_starts_whatever_lies_in_the_folders_of_containers(lab: RuntimeLab) -> None:
     deep = made_deep(Path(lab.state_dir, "containers/unknown"))
     half_made = made_deep(Path(lab.run_dir, "containers/half-made"))
