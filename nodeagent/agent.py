@@ -49,6 +49,8 @@ FAILED_SYNC = "FailedSync"
 """As kubelet calls it when its pod worker fails (pkg/kubelet/events)."""
 WORKER_DELAY_MIN_S, WORKER_DELAY_MAX_S = 1.0, 60.0
 STREAMS_MAX = 256
+REFUSALS_MAX = 64
+"""Streams beyond that number whose users are told so, at a time."""
 LAST_WORDS_S = 1.0
 """For the last statuses to reach the server."""
 NETWORK_KINDS = (NODES, SERVICES, ENDPOINTSLICES)
@@ -375,11 +377,12 @@ class Agent:
             self._outbox.node_status(node)
 
     def open_stream(self, link: ServerLink, request: node_pb2.OpenStream) -> None:
-        if not self._stream_slots:
+        if self._stream_slots <= -REFUSALS_MAX:
             log.warning("stream_not_opened", open=STREAMS_MAX)
             return
+        work = self._streams.serve if self._stream_slots > 0 else self._streams.refuse
         self._stream_slots -= 1
-        task = self._group.create_task(self._streams.serve(link, request), name="stream")
+        task = self._group.create_task(work(link, request), name="stream")
         task.add_done_callback(self._stream_ended)
 
     def _stream_ended(self, task: asyncio.Task[None]) -> None:

@@ -27,7 +27,7 @@ from nodeagent.runtime.interface import (
     Runtime,
     RuntimeFault,
 )
-from orch.errors import ApiError, BadRequest, InternalError, NotFound
+from orch.errors import ApiError, BadRequest, InternalError, NotFound, TooManyRequests
 from protos import node_pb2
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,7 @@ COMMAND_ERROR = "Internal error occurred: error executing command in container"
 """What clients and people's scripts know from kubelet; kubectl prints it and exits with 1."""
 
 METRICS_FRAME_BYTES = 256 * 1024
+REFUSAL_TIMEOUT_S = 10.0
 
 MetricsText = Callable[[str], Awaitable[bytes]]
 """Name of the metrics -> their text. Raises NotFound, RuntimeFault, OSError."""
@@ -84,6 +85,16 @@ class Streams:
         except* Exception:
             log.exception("stream_broke", request=request.WhichOneof("request"))
 
+    async def refuse(self, link: ServerLink, request: node_pb2.OpenStream) -> None:
+        """Tells the user that the node has too many streams already."""
+        error = TooManyRequests("the node serves as many streams as it can; try again later")
+        try:
+            async with asyncio.timeout(REFUSAL_TIMEOUT_S), link.open_stream(request) as call:
+                await _refuse(call, error)
+                await call.finish()
+        except* (LinkLost, TimeoutError) as errors:
+            log.debug("stream_lost", error=str(errors.exceptions[0]))
+
     async def _serve(self, call: StreamCall, request: node_pb2.OpenStream) -> None:
         try:
             match request.WhichOneof("request"):
@@ -98,7 +109,7 @@ class Streams:
                 case _:
                     await self._logs(call, request.logs)
         except ApiError as error:
-            await call.write(node_pb2.StreamFrame(refused=json.dumps(error.to_status()).encode()))
+            await _refuse(call, error)
         await call.finish()
 
     async def _metrics(self, call: StreamCall, name: str) -> None:
@@ -264,3 +275,7 @@ def exit_status(code: int) -> dict[str, Any]:
 
 async def _send(call: StreamCall, channel: int, data: bytes) -> None:
     await call.write(node_pb2.StreamFrame(data=node_pb2.Data(channel=channel, data=data)))
+
+
+async def _refuse(call: StreamCall, error: ApiError) -> None:
+    await call.write(node_pb2.StreamFrame(refused=json.dumps(error.to_status()).encode()))

@@ -1,5 +1,6 @@
 """The agent contains what breaks: a pod's worker, a runtime or a disk that fails while leftovers are removed."""
 
+import json
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from orch.api.meta import ObjectMeta
 from orch.api.node import Node
 from orch.api.pod.spec import Pod
 from orch.kit.ids import SeededIds
+from protos import node_pb2
 from tests.node_session import running
 from tests.unit.nodeagent.machine import a_pod
 from tests.unit.nodeagent.test_link import settle
@@ -179,3 +181,32 @@ async def test_a_pod_that_the_node_refuses_fails_and_one_that_it_ends_was_disrup
         assert told.events.count("Evicted") == 2
         await alone.agent.remove_dead_containers()
         assert await runtime.list_containers() == []
+
+
+class Server:
+    """A link and the streams that the agent opens on it. Implements link.ServerLink and link.StreamCall."""
+
+    def __init__(self) -> None:
+        self.frames: list[node_pb2.StreamFrame] = []
+        self.finished = 0
+
+    @asynccontextmanager
+    async def open_stream(self, request: node_pb2.OpenStream) -> Any:
+        yield self
+
+    async def write(self, frame: node_pb2.StreamFrame) -> None:
+        self.frames.append(frame)
+
+    async def finish(self) -> None:
+        self.finished += 1
+
+
+async def test_the_user_of_a_stream_too_many_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent_module, "STREAMS_MAX", 0)
+    alone, server = Alone(tmp_path), Server()
+    async with running(alone.agent.run()):
+        await settle(lambda: hasattr(alone.agent, "_group"))
+        alone.agent.open_stream(server, node_pb2.OpenStream())  # type: ignore[arg-type]
+        await settle(lambda: server.finished == 1)
+    [frame] = server.frames
+    assert json.loads(frame.refused)["reason"] == "TooManyRequests"
