@@ -27,7 +27,8 @@ from nodeagent.identity import ensure_certificate
 from nodeagent.node_status import Machine, node_object
 from nodeagent.outbox import Outbox
 from nodeagent.pod_parts import PodParts
-from nodeagent.runtime.fake import FakeImages, FakeRuntime, Program
+from nodeagent.runtime.fake import FakeRuntime, Program
+from nodeagent.runtime.fake_images import FakeImages
 from nodeagent.runtime.interface import ContainerConfig
 from nodeagent.static_pods import StaticPods
 from orch.api.kind import Kind

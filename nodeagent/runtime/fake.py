@@ -5,8 +5,8 @@ it one after the other. What a container does is a `Program`, chosen by its conf
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,21 +20,16 @@ from nodeagent.runtime.interface import (
     ContainerStatus,
     ExecResult,
     ExecSession,
-    Image,
-    ImageConfig,
     MemoryInUse,
     NoSuchContainer,
     PortConnection,
     PortRefused,
-    PullFailed,
-    RegistryAuth,
     Resources,
     RuntimeFault,
     SandboxConfig,
     SandboxState,
     SandboxStatus,
 )
-from orch import oci
 from orch.kit.clock import Clock
 
 SIGTERM_EXIT, SIGKILL_EXIT = 143, 137
@@ -359,45 +354,3 @@ def _write_log(container: _Container, now: datetime) -> None:
     stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%f000+00:00")
     with path.open("a") as file:
         file.writelines(f"{stamp} stdout F {line}\n" for line in container.program.says)
-
-
-class FakeImages:
-    """Implements ImageService. Every well-formed name can be pulled, unless it is in `missing`."""
-
-    def __init__(self, *, pull_s: float = 0.0, config: ImageConfig | None = None) -> None:
-        self._pull_s, self._config = pull_s, config or ImageConfig(cmd=("/app",))
-        self._images: dict[str, Image] = {}
-        self.missing: dict[str, str] = {}
-        """Name -> why pulling it fails."""
-        self.pulls: list[str] = []
-        self.held: list[str] = []
-
-    async def find(self, reference: str) -> Image | None:
-        if reference.startswith("fake:"):
-            return next((image for image in self._images.values() if image.id == reference), None)
-        return self._images.get(oci.canonical(reference))
-
-    async def pull(self, reference: str, auth: RegistryAuth | None = None) -> Image:
-        name = oci.canonical(reference)
-        self.pulls.append(name)
-        await asyncio.sleep(self._pull_s)
-        if reference in self.missing:
-            raise PullFailed(self.missing[reference])
-        self._images[name] = Image(
-            id=f"fake:{name}", names=(name,), digest="", size_bytes=1, config=self._config, layer_paths=()
-        )
-        return self._images[name]
-
-    async def list(self) -> Sequence[Image]:
-        return list(self._images.values())
-
-    @contextmanager
-    def holding(self, image_id: str) -> Iterator[None]:
-        self.held.append(image_id)
-        try:
-            yield
-        finally:
-            self.held.remove(image_id)
-
-    async def remove(self, reference: str) -> None:
-        self._images.pop(oci.canonical(reference), None)

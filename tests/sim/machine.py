@@ -11,7 +11,8 @@ from nodeagent.fake_parts import FakeNetwork, FakeProbes, FakeVolumes
 from nodeagent.node_status import Machine, node_object
 from nodeagent.outbox import Outbox
 from nodeagent.pod_parts import PodParts
-from nodeagent.runtime.fake import FakeImages, FakeRuntime, Program
+from nodeagent.runtime.fake import FakeRuntime, Program
+from nodeagent.runtime.fake_images import FakeImages
 from nodeagent.runtime.interface import ContainerConfig
 from nodeagent.static_pods import StaticPods
 from orch.api.node import Node

@@ -15,7 +15,8 @@ from nodeagent.pod_instructions import EmitEvent, ReportStatus
 from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts
 from nodeagent.pod_worker import PodWorker
-from nodeagent.runtime.fake import FakeImages, FakeRuntime, Program
+from nodeagent.runtime.fake import FakeRuntime, Program
+from nodeagent.runtime.fake_images import FakeImages
 from nodeagent.runtime.interface import ContainerConfig, RuntimeFault
 from orch.api.pod.container import Probe, TCPSocketAction
 from orch.api.pod.spec import Pod

@@ -8,7 +8,8 @@ import pytest
 
 from nodeagent.pod_parts import ProbeTarget
 from nodeagent.probes.hooks import run_hook
-from nodeagent.runtime.fake import FakeImages, FakeRuntime
+from nodeagent.runtime.fake import FakeRuntime
+from nodeagent.runtime.fake_images import FakeImages
 from nodeagent.runtime.interface import ContainerConfig, SandboxConfig
 from orch.api.pod.container import (
     Container,
