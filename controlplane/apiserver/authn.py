@@ -11,9 +11,9 @@ from typing import Any
 from aiohttp.web import BaseRequest
 
 from controlplane.registry.interface import User
+from orch.api.identities import AUTHENTICATED
 from orch.errors import Unauthorized
 
-AUTHENTICATED = "system:authenticated"
 ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 TokenAuthenticator = Callable[[str], Awaitable[User | None]]

@@ -8,11 +8,11 @@ without logs; Secrets are not among it, and nothing may be written.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from controlplane.apiserver.authn import AUTHENTICATED
 from controlplane.registry.interface import User
 from controlplane.registry.pod import NODEPLANE_USER
 from controlplane.tokens.claims import ACCOUNTS_GROUP, namespace_of_user
 from controlplane.tokens.signer import DISCOVERY_PATH, JWKS_PATH
+from orch.api.identities import AUTHENTICATED
 
 MASTERS_GROUP = "system:masters"
 SYSTEM_USERS = ("system:kube-scheduler", "system:kube-controller-manager", NODEPLANE_USER)

@@ -9,11 +9,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from controlplane.apiserver.authn import AUTHENTICATED
 from controlplane.registry.interface import User
 from controlplane.store.cache import WatchCache
 from controlplane.tokens.claims import Claims, ObjectClaim, account_groups, user_name
 from controlplane.tokens.signer import NotOurToken, TokenSigner
+from orch.api.identities import AUTHENTICATED
 from orch.api.kind import Kind
 from orch.api.kinds import NODES, PODS, SECRETS, SERVICEACCOUNTS
 from orch.errors import Unauthorized

@@ -1,4 +1,5 @@
-"""How nodes are called as users of the API (Kubernetes' node authorization mode)."""
+"""How the API calls groups of users, and nodes as users (Kubernetes' node authorization mode)."""
 
+AUTHENTICATED = "system:authenticated"
 NODE_USER_PREFIX = "system:node:"
 NODES_GROUP = "system:nodes"
