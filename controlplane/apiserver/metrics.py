@@ -17,7 +17,7 @@ from orch.api.kind import Kind
 from orch.api.kinds import NODEMETRICS, NODES, PODS
 from orch.api.meta import Object, ObjectMeta
 from orch.api.metrics import ContainerMetrics, NodeMetrics, PodMetrics
-from orch.api.pod.status import TERMINAL_PHASES
+from orch.api.pod.status import is_finished
 from orch.kit.clock import Clock, whole_seconds
 
 T = TypeVar("T", bound=Object)
@@ -58,7 +58,7 @@ class Metrics:
             return False
         pod = stored.obj
         is_there = pod.metadata.uid == used.uid and pod.spec.node_name == node
-        return is_there and pod.status.phase not in TERMINAL_PHASES
+        return is_there and not is_finished(pod.status)
 
     def _of_node(self, name: str, sample: NodeSample) -> NodeMetrics:
         return NodeMetrics(

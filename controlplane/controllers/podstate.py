@@ -28,12 +28,11 @@ def is_active(pod: Pod) -> bool:
 
 
 def ready_condition(pod: Pod) -> PodCondition | None:
-    return next((condition for condition in pod.status.conditions or () if condition.type == "Ready"), None)
+    return pod_status.ready_condition(pod.status)
 
 
 def is_ready(pod: Pod) -> bool:
-    condition = ready_condition(pod)
-    return condition is not None and condition.status == "True"
+    return pod_status.is_ready(pod.status)
 
 
 def available_at(pod: Pod, min_ready_seconds: int) -> datetime | None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from controlplane.registry import failures
 from orch.api.kinds import PODDISRUPTIONBUDGETS
 from orch.api.pod.spec import Pod
-from orch.api.pod.status import TERMINAL_PHASES
+from orch.api.pod.status import is_finished, is_ready
 from orch.api.poddisruptionbudget import ALWAYS_ALLOW, PodDisruptionBudget, covers
 from orch.errors import Cause, InternalError, TooManyRequests
 from orch.kit.clock import whole_seconds
@@ -25,7 +25,7 @@ VIOLATES = "Cannot evict pod as it would violate the pod's disruption budget."
 
 def has_ended(pod: Pod) -> bool:
     """It disrupts nobody any more."""
-    return pod.status.phase in TERMINAL_PHASES or pod.metadata.deletion_timestamp is not None
+    return is_finished(pod.status) or pod.metadata.deletion_timestamp is not None
 
 
 def has_not_begun(pod: Pod) -> bool:
@@ -44,7 +44,7 @@ def budget_of(pod: Pod, budgets: Sequence[PodDisruptionBudget]) -> PodDisruption
 
 def spares_budget(pod: Pod, budget: PodDisruptionBudget) -> bool:
     """Whether the pod is not among the healthy ones, and may go without touching them."""
-    if any(each.type == "Ready" and each.status == "True" for each in pod.status.conditions or ()):
+    if is_ready(pod.status):
         return False
     status = budget.status
     enough = status.current_healthy >= status.desired_healthy > 0

@@ -140,6 +140,15 @@ class PodStatus(ApiStruct):
     start_time: Time | None = None
 
 
+def ready_condition(status: PodStatus) -> PodCondition | None:
+    return next((condition for condition in status.conditions or () if condition.type == "Ready"), None)
+
+
+def is_ready(status: PodStatus) -> bool:
+    condition = ready_condition(status)
+    return condition is not None and condition.status == "True"
+
+
 def is_finished(status: PodStatus) -> bool:
     """No container of the pod runs or will run again."""
     return status.phase in TERMINAL_PHASES
