@@ -12,6 +12,7 @@ from aiohttp.web import BaseRequest
 
 from controlplane.apiserver.protobuf import PROTOBUF_TYPE, protobuf_to_json
 from controlplane.apiserver.yaml_body import yaml_to_json
+from controlplane.registry.field_validation import validated
 from orch.api.codec import StructCodec, read_plain
 from orch.api.kind import Codec, Kind
 from orch.api.meta import DeleteOptions, Object
@@ -26,7 +27,6 @@ T = TypeVar("T", bound=Object)
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 OBJECT_TYPES = ("", "application/json", *YAML_TYPES, PROTOBUF_TYPE)
 """No Content-Type means JSON, as in Kubernetes."""
-STRICT = "strict decoding error"
 SCALE_CODEC = StructCodec(Scale)
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What the JSON decoder raises for text that is malformed, of the wrong types, or nested too deep."""
@@ -125,13 +125,12 @@ def _decode_lenient(
     codec: Codec[Any], data: bytes, api_version: str, kind: str, validation: str, warn: Callable[[str], None]
 ) -> Any:
     type_name = f'{kind} in version "{api_version}"'
-    decoded = codec.decode_lenient(data)
-    if decoded.problems and validation == "Strict":
-        raise BadRequest(f"{type_name} cannot be handled as a {kind}: {STRICT}: {', '.join(decoded.problems)}")
-    if validation == "Warn":
-        for problem in decoded.problems:
-            warn(problem)
-    return decoded.obj
+    return validated(
+        codec.decode_lenient(data),
+        validation,
+        warn,
+        lambda why: BadRequest(f"{type_name} cannot be handled as a {kind}: {why}"),
+    )
 
 
 def decode_plain(body: Body) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from controlplane.registry.field_validation import validated
 from controlplane.registry.interface import RequestContext, WriteOptions
 from orch.api.codec import StructCodec
 from orch.api.meta import Object
@@ -14,13 +15,5 @@ T = TypeVar("T", bound=Object)
 def decoded_body(context: RequestContext, body_type: type[T], body: Mapping[str, Any], options: WriteOptions) -> T:
     """Raises BadRequest. Unknown fields are refused (Strict), warned about (Warn) or dropped (Ignore)."""
     decoded, name = StructCodec(body_type).decode_lenient(body), body_type.__name__
-    if decoded.problems and options.field_validation == "Strict":
-        problems = ", ".join(decoded.problems)
-        raise BadRequest(
-            f'{name} in version "{decoded.obj.api_version}" cannot be handled as a {name}: '
-            f"strict decoding error: {problems}"
-        )
-    if options.field_validation == "Warn":
-        for problem in decoded.problems:
-            context.warn(problem)
-    return decoded.obj
+    what = f'{name} in version "{decoded.obj.api_version}" cannot be handled as a {name}'
+    return validated(decoded, options.field_validation, context.warn, lambda why: BadRequest(f"{what}: {why}"))

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from controlplane.registry import content, failures
+from controlplane.registry.field_validation import validated
 from controlplane.registry.interface import RequestContext
 from orch.api.codec import UntypedObject
 from orch.api.kind import Kind
@@ -31,14 +32,13 @@ def patched(
     untouched = _untouched(type(obj), patch, patch_type)
     source = replace(obj, **dict(untouched)) if untouched else obj
     plain = apply_patch(kind, kind.codec.to_plain(_without_managers(source) if entries else source), patch, patch_type)
-    decoded = kind.codec.decode_lenient(plain)
-    if decoded.problems and field_validation == "Strict":
-        why = f"strict decoding error: {', '.join(decoded.problems)}"
-        raise failures.invalid_value(kind, obj.metadata.name, "patch", patch, why)
-    if field_validation == "Warn":
-        for problem in decoded.problems:
-            context.warn(problem)
-    new = content.with_metadata(decoded.obj, managed_fields=entries) if entries else decoded.obj
+    new = validated(
+        kind.codec.decode_lenient(plain),
+        field_validation,
+        context.warn,
+        lambda why: failures.invalid_value(kind, obj.metadata.name, "patch", patch, why),
+    )
+    new = content.with_metadata(new, managed_fields=entries) if entries else new
     return replace(new, **{name: getattr(obj, name) for name, _ in untouched}) if untouched else new
 
 
