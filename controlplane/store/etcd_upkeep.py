@@ -7,15 +7,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
 
-import grpc
 import structlog
+from google.protobuf.message import Message
 
 from controlplane.store.backend import StoreError
-from controlplane.store.etcd_wire import store_error
+from controlplane.store.etcd_wire import ALARM, DEFRAGMENT, STATUS, Method, R, answer
+from controlplane.store.rpc.channel import Channel
 from protos import etcd_pb2 as pb
-from protos import etcd_pb2_grpc as rpc
 
 log = structlog.get_logger(__name__)
 
@@ -58,8 +57,8 @@ def decide_upkeep(usage: Usage, quota_bytes: int) -> Sequence[Step]:
 class EtcdUpkeep:
     """`quota_bytes` is etcd's --quota-backend-bytes."""
 
-    def __init__(self, channel: grpc.aio.Channel, quota_bytes: int) -> None:
-        self._maintenance: Any = rpc.MaintenanceStub(channel)  # type: ignore[no-untyped-call]
+    def __init__(self, channel: Channel, quota_bytes: int) -> None:
+        self._channel = channel
         self._quota_bytes = quota_bytes
 
     async def run(self) -> None:
@@ -80,8 +79,8 @@ class EtcdUpkeep:
 
     async def usage(self) -> Usage:
         """Raises StoreError."""
-        status = await self._call(self._maintenance.Status, pb.StatusRequest())
-        alarms = await self._call(self._maintenance.Alarm, pb.AlarmRequest(action=pb.AlarmRequest.GET))
+        status = await self._call(STATUS, pb.StatusRequest())
+        alarms = await self._call(ALARM, pb.AlarmRequest(action=pb.AlarmRequest.GET))
         out_of_space = tuple(member.memberID for member in alarms.alarms if member.alarm == pb.NOSPACE)
         return Usage(status.dbSize, status.dbSizeInUse, out_of_space)
 
@@ -91,16 +90,13 @@ class EtcdUpkeep:
             case Step.WARN:
                 log.error("etcd_near_its_quota", **sizes, advice="delete objects or raise --quota-backend-bytes")
             case Step.DEFRAGMENT:
-                await self._call(self._maintenance.Defragment, pb.DefragmentRequest())
+                await self._call(DEFRAGMENT, pb.DefragmentRequest())
                 log.info("etcd_defragmented", **sizes)
             case Step.DISARM:
                 for member in usage.out_of_space:
                     disarm = pb.AlarmRequest(action=pb.AlarmRequest.DEACTIVATE, memberID=member, alarm=pb.NOSPACE)
-                    await self._call(self._maintenance.Alarm, disarm)
+                    await self._call(ALARM, disarm)
                 log.warning("etcd_writable_again", **sizes)
 
-    async def _call(self, method: Any, request: Any) -> Any:
-        try:
-            return await method(request, timeout=CALL_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            raise store_error(error) from error
+    async def _call(self, method: Method[R], request: Message) -> R:
+        return await answer(self._channel, method, request, CALL_TIMEOUT_S)

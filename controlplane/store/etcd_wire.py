@@ -1,8 +1,10 @@
 """Between the store's vocabulary and etcd's messages. No other file of the store knows the generated types' fields."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-import grpc
+from google.protobuf.message import Message
 
 from controlplane.store.backend import (
     Change,
@@ -15,10 +17,49 @@ from controlplane.store.backend import (
     StoreError,
     StoreUnavailable,
 )
+from controlplane.store.rpc.channel import Channel
+from controlplane.store.rpc.connection import Call
+from controlplane.store.rpc.messages import Code, RpcError
 from protos import etcd_pb2 as pb
 
+R = TypeVar("R", bound=Message)
+
 EVERY_KEY = b"\0"
-_UNREACHABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+_UNREACHABLE = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[R]):
+    path: str
+    reply: type[R]
+
+
+RANGE = Method("/etcdserverpb.KV/Range", pb.RangeResponse)
+TXN = Method("/etcdserverpb.KV/Txn", pb.TxnResponse)
+COMPACT = Method("/etcdserverpb.KV/Compact", pb.CompactionResponse)
+WATCH = Method("/etcdserverpb.Watch/Watch", pb.WatchResponse)
+LEASE_GRANT = Method("/etcdserverpb.Lease/LeaseGrant", pb.LeaseGrantResponse)
+LEASE_REVOKE = Method("/etcdserverpb.Lease/LeaseRevoke", pb.LeaseRevokeResponse)
+LEASE_KEEP_ALIVE = Method("/etcdserverpb.Lease/LeaseKeepAlive", pb.LeaseKeepAliveResponse)
+ALARM = Method("/etcdserverpb.Maintenance/Alarm", pb.AlarmResponse)
+STATUS = Method("/etcdserverpb.Maintenance/Status", pb.StatusResponse)
+DEFRAGMENT = Method("/etcdserverpb.Maintenance/Defragment", pb.DefragmentResponse)
+
+
+async def answer(channel: Channel, method: Method[R], request: Message, timeout_s: float) -> R:
+    """Raises StoreError."""
+    try:
+        return method.reply.FromString(await channel.unary(method.path, request.SerializeToString(), timeout_s))
+    except RpcError as error:
+        raise store_error(error) from error
+
+
+async def receive(call: Call, method: Method[R]) -> R:
+    """The next message of a stream. Raises StoreError when there is none."""
+    try:
+        return method.reply.FromString(await call.receive())
+    except RpcError as error:
+        raise store_error(error) from error
 
 
 def bounds(prefix: str, start_after: str = "") -> tuple[bytes, bytes]:
@@ -72,9 +113,9 @@ def _write_op(write: Put | Delete) -> pb.RequestOp:
     return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key))
 
 
-def store_error(error: grpc.RpcError) -> StoreError:
+def store_error(error: RpcError) -> StoreError:
     """etcd tells its errors apart by text (api/v3rpc/rpctypes)."""
-    code, details = error.code(), error.details() or ""
+    code, details = error.code, error.details
     if code in _UNREACHABLE:
         return StoreUnavailable(details)
     if "has been compacted" in details:
