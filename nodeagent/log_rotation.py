@@ -82,7 +82,7 @@ def _next_name(path: Path, now: datetime) -> Path:
     stamp = now.strftime(TIME_FORMAT)
     newest = max((file.suffix[1:] for file in path.parent.glob(f"{path.name}.*")), default="")
     if newest >= stamp:
-        stamp = (datetime.strptime(newest, TIME_FORMAT) + timedelta(seconds=1)).strftime(TIME_FORMAT)  # noqa: DTZ007
+        stamp = (datetime.strptime(newest, TIME_FORMAT) + timedelta(seconds=1)).strftime(TIME_FORMAT)
     return path.with_name(f"{path.name}.{stamp}")
 
 

@@ -8,9 +8,7 @@ from typing import Any
 from orch.cli.discovery import Resource
 
 
-def write_objects(
-    form: str, objects: Sequence[dict[str, Any]], *, as_list: bool, managed_fields: bool = False
-) -> None:
+def write_objects(form: str, objects: Sequence[dict[str, Any]], *, as_list: bool, managed_fields: bool = False) -> None:
     """`form` is json or yaml. One object stands alone unless a list was asked for."""
     if not managed_fields:
         for obj in objects:
