@@ -22,6 +22,7 @@ QUOTA_BYTES = 256 * 1024 * 1024
 class Etcd:
     endpoint: str
     tls: EtcdTls
+    pid: int
 
     async def connect(self) -> EtcdBackend:
         return await EtcdBackend.connect([self.endpoint], self.tls)
@@ -49,7 +50,7 @@ def running_etcd(folder: Path, *, port: int = 0, quota_bytes: int = QUOTA_BYTES)
         command += [f"--{side}client-cert-auth", f"--{side}trusted-ca-file={folder}/ca.crt"]
     with open(folder / "log", "ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            yield Etcd(client, tls)
+            yield Etcd(client, tls, process.pid)
         finally:
             process.terminate()
             process.wait(STOP_TIMEOUT_S)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -127,6 +128,106 @@ async def test_secrets_are_unreadable_at_rest(tmp_path: Path) -> None:
         assert b"password" not in entry.value
         async with running_api(backend) as (_, client):
             assert (await client.get(SECRETS, "s", "default")).data == {"password": b"hunter2"}
+        await backend.close()
+
+
+async def put_until(backend: Backend, stop: asyncio.Event, name: str) -> set[str]:
+    """The keys whose writes were confirmed."""
+    done: set[str] = set()
+    number = 0
+    while not stop.is_set():
+        number += 1
+        try:
+            await backend.commit([], [Put(f"/load/{name}/{number}", b"x" * 1000)])
+            done.add(f"/load/{name}/{number}")
+        except StoreUnavailable:
+            await asyncio.sleep(0.05)
+    return done
+
+
+async def test_a_restart_under_load_loses_nothing_that_was_confirmed(tmp_path: Path) -> None:
+    """1. Writers run. 2. etcd is killed and another takes its place. 3. The same backend writes on."""
+    port, stop = free_port(), asyncio.Event()
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        with running_etcd(tmp_path, port=port) as etcd:
+            backend = await etcd.connect_when_up()
+            writers = [group.create_task(put_until(backend, stop, str(number))) for number in range(16)]
+            await asyncio.sleep(0.5)
+            os.kill(etcd.pid, signal.SIGKILL)
+            await asyncio.sleep(0.2)
+        with running_etcd(tmp_path, port=port) as etcd:
+            await (await etcd.connect_when_up()).close()
+            before = await backend.revision()
+            async with backend.watch("/load/", start_revision=before + 100) as steps:
+                await anext(steps)
+            stop.set()
+            confirmed: set[str] = set().union(*[await writer for writer in writers])
+            found = {entry.key for entry in (await backend.range("/load/")).entries}
+            await backend.close()
+    assert len(confirmed) > 100
+    assert confirmed <= found
+
+
+async def test_many_large_values_at_once(tmp_path: Path) -> None:
+    with running_etcd(tmp_path) as etcd:
+        backend = await etcd.connect_when_up()
+        values = {f"/large/{number}": os.urandom(100_000) for number in range(500)}
+        async with asyncio.TaskGroup() as group:
+            for key, value in values.items():
+                group.create_task(backend.commit([], [Put(key, value)]))
+        entries = (await backend.range("/large/")).entries
+        assert {entry.key: entry.value for entry in entries} == values
+        await backend.close()
+
+
+async def test_a_reader_gets_a_large_backlog_whole(tmp_path: Path) -> None:
+    """60 MB, more than a stream's window, with other calls between the steps."""
+    with running_etcd(tmp_path) as etcd:
+        backend = await etcd.connect_when_up()
+        for number in range(60):
+            await backend.commit([], [Put(f"/backlog/{number}", os.urandom(1_000_000))])
+        seen: list[str] = []
+        async with asyncio.timeout(60), backend.watch("/backlog/", start_revision=1) as steps:
+            while len(seen) < 60:
+                seen += [change.key for change in (await anext(steps)).changes]
+                assert await backend.revision() > 60
+        assert seen == [f"/backlog/{number}" for number in range(60)]
+        await backend.close()
+
+
+async def test_an_etcd_that_hangs_is_given_up_and_found_again(tmp_path: Path) -> None:
+    with running_etcd(tmp_path) as etcd:
+        backend = await etcd.connect_when_up()
+        os.kill(etcd.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                with pytest.raises(StoreUnavailable, match="no answer within 5 s"):
+                    await backend.commit([], [Put("/hangs", b"x")])
+        finally:
+            os.kill(etcd.pid, signal.SIGCONT)
+        await backend.commit([], [Put("/goes-on", b"x")])
+        await backend.close()
+
+
+async def test_an_endpoint_that_is_gone_is_passed_over(tmp_path: Path) -> None:
+    with running_etcd(tmp_path) as etcd:
+        await (await etcd.connect_when_up()).close()
+        backend = await EtcdBackend.connect([f"https://127.0.0.1:{free_port()}", etcd.endpoint], etcd.tls)
+        await backend.commit([], [Put("/a", b"x")])
+        await backend.close()
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await backend.commit([], [Put("/a", b"x")])
+
+
+async def test_a_cancelled_call_leaves_the_connection_usable(tmp_path: Path) -> None:
+    with running_etcd(tmp_path) as etcd:
+        backend = await etcd.connect_when_up()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(backend.commit([], [Put("/a", os.urandom(1_000_000))]))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            task.cancel()
+        await backend.commit([], [Put("/b", os.urandom(1_000_000))])
         await backend.close()
 
 
