@@ -63,7 +63,7 @@ async def test_memory_that_is_held_is_told_from_the_page_cache(node: Node) -> No
     await started(node, script)
     container, pod = await figures(node)
     for usage in (container.usage, pod.usage, await node.runtime.node_usage()):
-        assert usage.memory_rss_bytes >= 19 * MIB
+        assert usage.memory_rss_bytes >= 18 * MIB  # of 20 MB; the kernel counts in batches for each CPU
         assert usage.memory_bytes >= usage.memory_working_set_bytes >= 19 * MIB
         assert usage.page_faults > 0
     assert container.usage.memory_bytes - container.usage.memory_working_set_bytes >= 30 * MIB
