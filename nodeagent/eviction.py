@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from nodeagent.container_specs import container_specs
 from nodeagent.pod_events import EndPod
 from nodeagent.pressure import MEMORY_PRESSURE, RESOURCES, Level, Signal, Threshold
-from nodeagent.shutdown import CRITICAL_PRIORITY_MIN
+from nodeagent.shutdown import is_critical
 from orch.api import quantity
 from orch.api.pod.container import Container
 from orch.api.pod.effective import effective
@@ -47,10 +47,6 @@ class PodUse:
 class Eviction:
     pod: Pod
     order: EndPod
-
-
-def is_critical(pod: Pod) -> bool:
-    return (pod.spec.priority or 0) >= CRITICAL_PRIORITY_MIN
 
 
 def refusal(pod: Pod, conditions: Collection[str]) -> EndPod | None:

@@ -38,10 +38,14 @@ class Group:
         return EndPod(REASON, MESSAGE, self.grace_s)
 
 
+def is_critical(pod: Pod) -> bool:
+    return (pod.spec.priority or 0) >= CRITICAL_PRIORITY_MIN
+
+
 def shutdown_groups(pods: Sequence[Pod], period: ShutdownPeriod) -> list[Group]:
     """One after the other."""
-    critical = [pod.metadata.uid for pod in pods if (pod.spec.priority or 0) >= CRITICAL_PRIORITY_MIN]
-    ordinary = [pod.metadata.uid for pod in pods if (pod.spec.priority or 0) < CRITICAL_PRIORITY_MIN]
+    critical = [pod.metadata.uid for pod in pods if is_critical(pod)]
+    ordinary = [pod.metadata.uid for pod in pods if not is_critical(pod)]
     ordinary_s = max(period.total_s - period.critical_s, 0.0)
     groups = (Group(tuple(ordinary), ordinary_s), Group(tuple(critical), period.critical_s))
     return [group for group in groups if group.uids]

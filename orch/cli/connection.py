@@ -5,7 +5,6 @@ CliError when there is no answer. Warnings that the server sends (header 299) go
 """
 
 import json
-import os
 import re
 import socket
 import ssl
@@ -17,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 from orch.cli.failures import CliError, Exit
 from orch.cli.http1 import Disconnected, HttpConnection, Response
 from orch.errors import from_status
+from orch.kit.tls import load_client_certificate
 from orch.kubeconfig import Access
 
 REQUEST_TIMEOUT_S = 60.0
@@ -169,15 +169,10 @@ def tls_context(access: Access) -> ssl.SSLContext:
 
 
 def _load_certificate(context: ssl.SSLContext, access: Access) -> None:
-    """OpenSSL wants a file: an anonymous one, so that the key is never on a disk."""
-    descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
     try:
-        os.write(descriptor, access.cert_pem + b"\n" + access.key_pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+        load_client_certificate(context, access.cert_pem, access.key_pem)
     except ssl.SSLError as error:
         raise CliError(f"context {access.context}: the client certificate or key is no good: {error}") from error
-    finally:
-        os.close(descriptor)
 
 
 def _error(status: int, answer: bytes) -> Exception:

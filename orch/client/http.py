@@ -5,7 +5,6 @@ sent it, a connection that failed as ServiceUnavailable. No retries here; caller
 """
 
 import io
-import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from orch.api.meta import DeleteOptions, Object
 from orch.api.subresources import Scale
 from orch.client.client import EventType, ListPage, PatchType, WatchEvent
 from orch.errors import ApiError, InternalError, ServiceUnavailable, Timeout, from_status
+from orch.kit.tls import load_client_certificate
 from orch.kubeconfig import Access
 
 T = TypeVar("T", bound=Object)
@@ -193,18 +193,8 @@ def tls_context(access: Access) -> ssl.SSLContext:
     if not access.verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if access.cert_pem:
-        _load_client_certificate(context, access.cert_pem + b"\n" + access.key_pem)
+        load_client_certificate(context, access.cert_pem, access.key_pem)
     return context
-
-
-def _load_client_certificate(context: ssl.SSLContext, pem: bytes) -> None:
-    """ssl reads certificates from files only; a memory file keeps the key off the disk."""
-    descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
 
 
 def object_path(kind: Kind[Any], namespace: str, name: str = "", subresource: str = "") -> str:

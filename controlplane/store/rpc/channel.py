@@ -6,7 +6,6 @@ since its outcome is unknown. Why not grpcio: docs/decisions/etcd-transport.md.
 """
 
 import asyncio
-import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from controlplane.store.rpc.connection import Call, Connection
 from controlplane.store.rpc.messages import Code, Metadata, RpcError, framed, request_block
 from orch.kit.backoff import Backoff
+from orch.kit.tls import load_client_certificate
 
 CONNECT_TIMEOUT_S = 2.0
 RECONNECT_DELAY_S = 0.1
@@ -133,13 +133,8 @@ class Channel:
 
 
 def client_tls(ca: bytes, certificate: bytes, key: bytes) -> ssl.SSLContext:
-    """From PEM texts. ssl reads certificates from files only; a memory file keeps the key off the disk."""
+    """From PEM texts."""
     context = ssl.create_default_context(cadata=ca.decode())
     context.set_alpn_protocols(["h2"])
-    descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, certificate + b"\n" + key)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+    load_client_certificate(context, certificate, key)
     return context
