@@ -81,7 +81,9 @@ async def _measure(
 async def _fan_out(server: Server, opened: list[Connection], count: int, pods: int) -> None:
     """Events per second that reach all watchers together; changes come from all connections at once."""
     changes = max(200, 200_000 // count)
-    patches = (_patch(_pick([f"pod-{index}" for index in range(pods)], i), 2_000_000 + i) for i in range(changes))
+    names, first = [f"pod-{index}" for index in range(pods)], 1_000_000 * (1 + count)
+    # Values that no earlier round wrote: a patch that changes nothing makes no event to wait for.
+    patches = (_patch(_pick(names, i), first + i) for i in range(changes))
     listing = await opened[0].ask(Request("GET", PODS_PATH + "?limit=1"))
     revision = json.loads(listing.partition(b"\r\n\r\n")[2])["metadata"]["resourceVersion"]
     path = f"{PODS_PATH}?watch=true&allowWatchBookmarks=true&resourceVersion={revision}"
