@@ -40,13 +40,14 @@ DEFAULT_ANNOTATIONS = (
     "storageclass.beta.kubernetes.io/is-default-class",
 )
 RECLAIM_POLICIES = ("Delete", "Retain")
-BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
+IMMEDIATE, WAITS_FOR_FIRST = "Immediate", "WaitForFirstConsumer"
+BINDING_MODES = (IMMEDIATE, WAITS_FOR_FIRST)
 PARAMETERS_MAX = 512
 PARAMETERS_MAX_BYTES = 256 * 1024
 
 
 def storageclass_defaults(storage_class: StorageClass) -> StorageClass:
-    return fill(storage_class, reclaim_policy="Delete", volume_binding_mode="Immediate")
+    return fill(storage_class, reclaim_policy="Delete", volume_binding_mode=IMMEDIATE)
 
 
 def is_default(storage_class: StorageClass) -> bool:

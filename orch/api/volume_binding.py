@@ -15,6 +15,7 @@ from orch.api.pod.spec import Pod
 from orch.api.pod.volume import Volume
 from orch.api.selectors import from_label_selector
 from orch.api.shared import ObjectReference
+from orch.api.storageclass import WAITS_FOR_FIRST, StorageClass
 
 PROVISIONER = "orch.dev/local"
 NO_PROVISIONER = "kubernetes.io/no-provisioner"
@@ -49,6 +50,11 @@ def capacity(volume: PersistentVolume) -> Quantity:
 def is_bound(claim: PersistentVolumeClaim) -> bool:
     """The claim has its volume for good, as kube-scheduler sees it."""
     return bool(claim.spec.volume_name) and BIND_COMPLETED in (claim.metadata.annotations or {})
+
+
+def waits_for_first_consumer(storage_class: StorageClass | None) -> bool:
+    """Claims of the class get their volume once a pod that uses them has its node."""
+    return storage_class is not None and storage_class.volume_binding_mode == WAITS_FOR_FIRST
 
 
 def reference_to(claim: PersistentVolumeClaim) -> ObjectReference:

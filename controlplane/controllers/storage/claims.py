@@ -26,7 +26,7 @@ from orch.api.persistentvolumeclaim import (
     PersistentVolumeClaimStatus,
 )
 from orch.api.pod.spec import Pod
-from orch.api.storageclass import StorageClass
+from orch.api.storageclass import WAITS_FOR_FIRST, StorageClass
 from orch.api.volume_binding import (
     BIND_COMPLETED,
     BOUND_BY_CONTROLLER,
@@ -44,13 +44,13 @@ from orch.api.volume_binding import (
     mismatch,
     reference_to,
     requested,
+    waits_for_first_consumer,
 )
 from orch.client.informer import Informers, Key
 from orch.kit.clock import whole_seconds
 
 USER_INDEX, CLAIM_INDEX, CLASS_INDEX = "claims", "claim", "storage-class"
 GROWTH_PENDING = "FileSystemResizePending"
-WAITS_FOR_FIRST = "WaitForFirstConsumer"
 RECHECK_S = 15.0
 """How often a claim without a volume is looked at again, as the PV controller's resync."""
 
@@ -228,8 +228,7 @@ def _provision(claim: PersistentVolumeClaim, storage_class: StorageClass, view: 
 
 def _waits_for_pod(claim: PersistentVolumeClaim, storage_class: StorageClass | None) -> bool:
     """No volume is chosen before the scheduler has chosen a node."""
-    delayed = storage_class is not None and storage_class.volume_binding_mode == WAITS_FOR_FIRST
-    return delayed and SELECTED_NODE not in (claim.metadata.annotations or {})
+    return waits_for_first_consumer(storage_class) and SELECTED_NODE not in (claim.metadata.annotations or {})
 
 
 def _told(claim: PersistentVolumeClaim, kind: str, reason: str, message: str) -> Decision:

@@ -27,13 +27,13 @@ from orch.api.volume_binding import (
     find_match,
     is_bound,
     is_made_for,
+    waits_for_first_consumer,
 )
 
 CONFLICT = "node(s) had volume node affinity conflict"
 NOTHING_TO_BIND = "node(s) didn't find available persistent volumes to bind"
 LOST_VOLUME = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"
 UNBOUND_IMMEDIATE = "pod has unbound immediate PersistentVolumeClaims"
-WAITS_FOR_FIRST = "WaitForFirstConsumer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,9 @@ def refusal(pod: PodInfo, storage: Storage) -> str:
             return f'persistentvolumeclaim "{name}" is being deleted'
         if name in made_for_it and not is_made_for(claim, pod.pod):
             return f'PVC "{name}" was not created for pod "{pod.pod.metadata.name}"'
-        if not is_bound(claim) and not _waits(storage.classes.get(class_of(claim))):
+        if not is_bound(claim) and not waits_for_first_consumer(storage.classes.get(class_of(claim))):
             return UNBOUND_IMMEDIATE
     return ""
-
-
-def _waits(storage_class: StorageClass | None) -> bool:
-    return storage_class is not None and storage_class.volume_binding_mode == WAITS_FOR_FIRST
 
 
 def _here(pod: PodInfo, snapshot: Snapshot) -> Mask:
