@@ -22,6 +22,7 @@ from nodeagent.runtime.interface import (
 )
 from nodeagent.volumes.pod_files import kernel_hostname
 from orch.api.pod.container import Container
+from orch.api.pod.pod_level import pod_level_limits
 from orch.api.pod.security import PodSecurityContext, SecurityContext
 from orch.api.pod.spec import Pod
 from orch.api.unsupported import blocking_field
@@ -95,7 +96,8 @@ def container_config(
     blocked = blocking_field(pod)
     if blocked is not None:
         raise ConfigError(f"{blocked} is set, which is not supported: the container would not be what was asked for")
-    hugepages = [name for name in container.resources.limits or {} if name.startswith("hugepages-")]
+    limits = {**pod_level_limits(pod.spec), **(container.resources.limits or {})}
+    hugepages = [name for name in limits if name.startswith("hugepages-")]
     if hugepages:
         raise ConfigError(f"{hugepages[0]} is asked for: this node has no huge pages to give")
     downward = Downward(node.name, node.address, pod_ip, node.allocatable)

@@ -21,6 +21,7 @@ from orch.api.pod.container import (
     ResourceFieldSelector,
     SecretKeySelector,
 )
+from orch.api.pod.pod_level import pod_level_limits
 from orch.api.pod.spec import Pod
 from orch.api.secret import Secret
 from orch.api.service import Service
@@ -160,7 +161,8 @@ def field_value(pod: Pod, path: str, downward: Downward) -> str:
 
 
 def resource_value(pod: Pod, container: Container, ref: ResourceFieldSelector, downward: Downward) -> str:
-    """The amount divided by the divisor, rounded up. A limit that is not set is what the node can allocate."""
+    """The amount divided by the divisor, rounded up. A limit that is not set is the pod's, or what the node can
+    allocate."""
     named = (*pod.spec.containers, *(pod.spec.init_containers or ()))
     target = next((c for c in named if c.name == ref.container_name), None) if ref.container_name else container
     if target is None:
@@ -170,7 +172,8 @@ def resource_value(pod: Pod, container: Container, ref: ResourceFieldSelector, d
     amounts = limits if which == "limits" else (target.resources.requests or {})
     amount = amounts.get(resource)
     if amount is None:
-        amount = downward.allocatable.get(resource, "0") if which == "limits" else 0
+        at_most = {**downward.allocatable, **pod_level_limits(pod.spec)}
+        amount = at_most.get(resource, "0") if which == "limits" else 0
     divisor = quantity.parse(ref.divisor) if ref.divisor else quantity.parse(1)
     return str((quantity.parse(amount) / (divisor or 1)).to_integral_value(ROUND_CEILING))
 

@@ -12,8 +12,10 @@ from nodeagent.pod_events import EndPod
 from nodeagent.pressure import MEMORY_PRESSURE, RESOURCES, Level, Signal, Threshold
 from nodeagent.shutdown import is_critical
 from orch.api import quantity
+from orch.api.base import Quantity
 from orch.api.pod.container import Container
 from orch.api.pod.effective import effective
+from orch.api.pod.pod_level import requests_of
 from orch.api.pod.spec import Pod
 from orch.api.shared import Taint
 from orch.api.tolerations import tolerated
@@ -94,12 +96,11 @@ def _rank(use: PodUse, resource: str) -> tuple[bool, int, int]:
 
 
 def _requested(pod: Pod, resource: str) -> int:
-    def of(container: Container) -> dict[str, int]:
-        requests = container.resources.requests or {}
-        return {resource: quantity.value(requests[resource])} if resource in requests else {}
+    def read(amounts: Mapping[str, Quantity] | None) -> dict[str, int]:
+        return {resource: quantity.value(amounts[resource])} if amounts and resource in amounts else {}
 
-    overhead = quantity.value((pod.spec.overhead or {}).get(resource, 0))
-    return effective(pod.spec, of).get(resource, 0) + overhead
+    asked = requests_of(pod.spec, lambda container: read(container.resources.requests), read)
+    return asked.get(resource, 0) + quantity.value((pod.spec.overhead or {}).get(resource, 0))
 
 
 def _shortage(threshold: Threshold, level: Level) -> str:

@@ -16,7 +16,8 @@ from nodeagent.container_machine import ContainerMachine
 from nodeagent.container_state import Role, Stage
 from nodeagent.pod_events import ResizeDecided, SizesApplied
 from nodeagent.pod_instructions import ApplySizes, AskForSize, EmitEvent, Instruction, SetTimer
-from nodeagent.resources import amounts
+from nodeagent.resources import amounts, observed
+from nodeagent.runtime.interface import ContainerStatus
 from orch.api.pod.allocation import RESIZE_IN_PROGRESS, RESIZE_PENDING
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition, PodStatus
@@ -141,3 +142,13 @@ def _same_size(one: ResourceRequirements, other: ResourceRequirements) -> bool:
 
 def _same_sizes(one: Mapping[str, ResourceRequirements], other: Mapping[str, ResourceRequirements]) -> bool:
     return all(_same_size(size, other.get(name, ResourceRequirements())) for name, size in one.items())
+
+
+def running_sizes(pod: Pod, containers: tuple[ContainerStatus, ...]) -> dict[str, ResourceRequirements]:
+    """Container id -> what it runs with. A pod with resources of its own is never resized, and its containers' cgroups
+    hold limits that are the pod's."""
+    given = sizes_of(pod)
+    known = [container for container in containers if container.name in given]
+    if pod.spec.resources is not None:
+        return {container.id: given[container.name] for container in known}
+    return {container.id: observed(container.resources, given[container.name]) for container in known}

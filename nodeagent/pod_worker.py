@@ -13,7 +13,6 @@ import structlog
 from msgspec.structs import replace
 
 from nodeagent import pod_steps as steps
-from nodeagent.allocations import sizes_of
 from nodeagent.pod_events import (
     Adopted,
     CreateFailed,
@@ -51,7 +50,7 @@ from nodeagent.pod_instructions import (
 )
 from nodeagent.pod_machine import PodMachine
 from nodeagent.pod_parts import PodParts, ProbeTarget
-from nodeagent.resources import observed
+from nodeagent.pod_resize import running_sizes
 from nodeagent.runtime.interface import ContainerState, ContainerStatus, SandboxStatus
 from orch.errors import OrchError
 
@@ -94,8 +93,7 @@ class PodWorker:
         pod, known = self.machine.pod, self.machine.container
         ended = [c for c in containers if c.state is ContainerState.EXITED and known(c.name) is not None]
         messages = {status.id: steps.last_word(pod, self._parts, status) for status in ended}
-        sizes = {c.id: observed(c.resources, size) for c in containers if (size := sizes_of(pod).get(c.name))}
-        self.post(Adopted(sandbox, containers, messages, sizes))
+        self.post(Adopted(sandbox, containers, messages, running_sizes(pod, containers)))
 
     def container_exited(self, status: ContainerStatus) -> None:
         if self.machine.container(status.name) is not None:

@@ -16,6 +16,7 @@ from orch.api import quantity
 from orch.api.base import Quantity
 from orch.api.pod.container import Container
 from orch.api.pod.effective import effective
+from orch.api.pod.pod_level import has_pod_level, limits_of, pod_level_limits, requests_of
 from orch.api.pod.spec import Pod
 from orch.api.shared import ResourceRequirements
 
@@ -73,7 +74,7 @@ def limited(container: Container) -> dict[str, int]:
 
 def pod_requests(pod: Pod) -> dict[str, int]:
     """With its overhead."""
-    return _with_overhead(pod, effective(pod.spec, requested) or {})
+    return _with_overhead(pod, requests_of(pod.spec, requested, amounts))
 
 
 def _with_overhead(pod: Pod, asked: Amounts) -> dict[str, int]:
@@ -82,10 +83,11 @@ def _with_overhead(pod: Pod, asked: Amounts) -> dict[str, int]:
 
 
 def pod_resources(pod: Pod, node: NodeResources) -> Resources:
-    """The pod's own cgroup: what its containers may have at a time, limited only where each of them is."""
+    """The pod's own cgroup: what its containers may have at a time, limited only where the pod or each of them is."""
     containers = (*pod.spec.containers, *(pod.spec.init_containers or ()))
-    requests, limits = pod_requests(pod), _with_overhead(pod, effective(pod.spec, limited))
-    bounded = [name for name in RESIZABLE if all(limited(container).get(name) for container in containers)]
+    requests, limits = pod_requests(pod), _with_overhead(pod, limits_of(pod.spec, limited, amounts))
+    whole = amounts(pod_level_limits(pod.spec))
+    bounded = [name for name in RESIZABLE if whole.get(name) or all(limited(c).get(name) for c in containers)]
     return Resources(
         cpu_shares=shares(requests["cpu"]),
         cpu_quota_us=quota_us(limits["cpu"]) if "cpu" in bounded else None,
@@ -96,7 +98,8 @@ def pod_resources(pod: Pod, node: NodeResources) -> Resources:
 
 
 def container_resources(pod: Pod, container: Container, node: NodeResources) -> Resources:
-    limits, requests = limited(container), requested(container)
+    """A container without a limit may use what its pod may as a whole."""
+    limits, requests = amounts(pod_level_limits(pod.spec)) | limited(container), requested(container)
     memory_request = requests.get("memory", 0)
     cpu_limit, memory_limit = limits.get("cpu"), limits.get("memory")
     return Resources(
@@ -108,8 +111,17 @@ def container_resources(pod: Pod, container: Container, node: NodeResources) -> 
         memory_min_bytes=(memory_request or None) if node.memory_qos else None,
         memory_high_bytes=_memory_high(memory_request, memory_limit, node) if node.memory_qos else None,
         pids_limit=node.pod_pids_max or CONTAINER_PIDS_MAX,
-        oom_score_adj=_oom_score(qos_class(pod), memory_request, node.memory_bytes),
+        oom_score_adj=_oom_score(qos_class(pod), memory_request + _shared_memory(pod), node.memory_bytes),
     )
+
+
+def _shared_memory(pod: Pod) -> int:
+    """A container's part, in bytes, of what the pod requests beyond its containers (kubelet's policy.go)."""
+    if not has_pod_level(pod.spec):
+        return 0
+    containers = (*pod.spec.containers, *(c for c in pod.spec.init_containers or () if c.restart_policy == "Always"))
+    whole, theirs = requests_of(pod.spec, requested, amounts), effective(pod.spec, requested)
+    return max(whole.get("memory", 0) - theirs.get("memory", 0), 0) // len(containers)
 
 
 def _memory_high(request: int, limit: int | None, node: NodeResources) -> int | None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from orch.api.base import Quantity
 from orch.api.pod.allocation import held_requests
-from orch.api.pod.effective import effective, summed
+from orch.api.pod.effective import summed
+from orch.api.pod.pod_level import requests_of
 from orch.api.pod.spec import Pod
 from orch.api.quantity import milli, value
 from orch.api.volume_binding import claim_names
@@ -69,21 +70,16 @@ def amounts(quantities: Mapping[str, Quantity] | None) -> dict[str, int]:
 
 def pod_requests(pod: Pod) -> dict[str, int]:
     """The effective request with the pod's overhead; what the pod as a whole requests goes before its containers'."""
-    asked = effective(pod.spec, held_requests(pod, amounts))
-    if pod.spec.resources is not None:
-        asked |= amounts(pod.spec.resources.requests)
-    return summed((asked, amounts(pod.spec.overhead)))
+    return summed((requests_of(pod.spec, held_requests(pod, amounts), amounts), amounts(pod.spec.overhead)))
 
 
 def _scored(pod: Pod, resource: str, default: int) -> int:
-    asked = (
-        amount_of(resource, (container.resources.requests or {})[resource])
-        if resource in (container.resources.requests or {})
-        else default
-        for container in pod.spec.containers
-    )
-    overhead = (pod.spec.overhead or {}).get(resource, 0)
-    return sum(asked) + amount_of(resource, overhead)
+    whole = (pod.spec.resources.requests if pod.spec.resources is not None else None) or {}
+    overhead = amount_of(resource, (pod.spec.overhead or {}).get(resource, 0))
+    if resource in whole:
+        return amount_of(resource, whole[resource]) + overhead
+    asked = [amounts(container.resources.requests).get(resource, default) for container in pod.spec.containers]
+    return sum(asked) + overhead
 
 
 def _host_ports(pod: Pod) -> Iterable[HostPort]:

@@ -18,6 +18,7 @@ from nodeagent.volumes.payload import (
     secret_files,
 )
 from orch.api import quantity
+from orch.api.pod.pod_level import pod_level_limits
 from orch.api.pod.spec import Pod
 from orch.api.pod.volume import EmptyDirVolumeSource, Volume, VolumeProjection
 
@@ -104,7 +105,9 @@ def _memory_bytes(source: EmptyDirVolumeSource, pod: Pod, node_memory_bytes: int
     """The least of what bounds it; None for a folder on disk."""
     if source.medium != MEMORY_MEDIUM:
         return None
+    whole = pod_level_limits(pod.spec).get("memory")
     limits = [(container.resources.limits or {}).get("memory") for container in pod.spec.containers]
+    limits = limits if whole is None else [whole]
     sizes = [node_memory_bytes]
     sizes += [sum(quantity.value(limit) for limit in limits if limit is not None)] if None not in limits else []
     # A limit of 0 is none, as in kubelet.

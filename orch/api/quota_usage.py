@@ -15,7 +15,8 @@ from orch.api.meta import Object
 from orch.api.persistentvolumeclaim import PersistentVolumeClaim
 from orch.api.pod.allocation import held_requests
 from orch.api.pod.container import Container
-from orch.api.pod.effective import effective, summed
+from orch.api.pod.effective import summed
+from orch.api.pod.pod_level import has_pod_level, limits_of, requests_of
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import TERMINAL_PHASES
 from orch.api.resourcequota import (
@@ -86,7 +87,7 @@ def is_over(pod: Pod, now: datetime) -> bool:
 def unspecified(kind: Kind[Any], obj: Object, resources: Sequence[str]) -> str:
     """Which containers lack an amount that a quota counts: `must specify limits.cpu for: app; ...`. "": none does."""
     needed = sorted(MUST_BE_SPECIFIED.intersection(resources))
-    if not needed or not isinstance(obj, Pod):
+    if not needed or not isinstance(obj, Pod) or has_pod_level(obj.spec):
         return ""
     lacking: dict[str, list[str]] = {}
     for container in (*(obj.spec.init_containers or ()), *obj.spec.containers):
@@ -114,8 +115,8 @@ def _object_counts(kind: Kind[Any]) -> tuple[str, ...]:
 def _pod_compute(pod: Pod) -> dict[str, Decimal]:
     spec = pod.spec
     overhead = quantity.parse_map(spec.overhead)
-    requests = summed((effective(spec, held_requests(pod, quantity.parse_map)), overhead))
-    limits = effective(spec, lambda c: quantity.parse_map(c.resources.limits))
+    requests = summed((requests_of(spec, held_requests(pod, quantity.parse_map), quantity.parse_map), overhead))
+    limits = limits_of(spec, lambda c: quantity.parse_map(c.resources.limits), quantity.parse_map)
     limits = {name: amount + overhead.get(name, Decimal(0)) for name, amount in limits.items()}
     return _named((requests, limits))
 

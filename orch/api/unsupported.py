@@ -97,7 +97,6 @@ _POD_SPEC = (
     _block("os.name", "linux"),
     _warn("preemptionPolicy", "PreemptLowerPriority"),
     _block("resourceClaims"),
-    _block("resources"),
     _block("securityContext.appArmorProfile.type", "Unconfined"),
     _block("securityContext.seLinuxOptions"),
     _warn("securityContext.seLinuxChangePolicy"),

@@ -219,6 +219,19 @@ async def test_what_does_not_fit_is_told_and_changes_nothing(node: Node, tmp_pat
         assert pod.in_kernel(CPU_QUOTA) == quota(150_000)
 
 
+async def test_a_pod_limits_its_containers_as_a_whole(node: Node, tmp_path: Path) -> None:
+    whole = ResourceRequirements(requests={"cpu": "100m", "memory": "32Mi"}, limits={"cpu": "500m", "memory": "48Mi"})
+    greedy = app("(tail /dev/zero; echo $?) & wait; while :; do sleep 1; done")
+    async with live_pod(node, greedy, tmp_path, resources=whole) as pod:
+        await pod.runs()
+        for of_pod in (False, True):
+            assert pod.in_kernel(MEMORY_LIMIT, of_pod=of_pod) == str(48 * MIB)
+            assert pod.in_kernel(CPU_QUOTA, of_pod=of_pod) == quota(50_000)
+        log = pod.parts.log_directory(pod.pod) / "app" / "0.log"
+        await settle(lambda: "137" in log.read_text())  # what took more than the pod has was killed
+        assert pod.status.resources is None  # the limits are the pod's, not the container's
+
+
 async def test_a_pod_runs_under_the_handler_of_its_class(node: Node, tmp_path: Path) -> None:
     async with live_pod(node, app(resources=size("500m", "64Mi")), tmp_path, runtime_class_name="other") as pod:
         await pod.runs()

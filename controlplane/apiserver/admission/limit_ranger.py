@@ -16,7 +16,7 @@ from orch.api.kinds import LIMITRANGES, PERSISTENTVOLUMECLAIMS, PODS
 from orch.api.limitrange import CLAIM, CONTAINER, POD, LimitRangeItem
 from orch.api.persistentvolumeclaim import PersistentVolumeClaim
 from orch.api.pod.container import Container
-from orch.api.pod.effective import effective
+from orch.api.pod.pod_level import limits_of, requests_of
 from orch.api.pod.spec import Pod
 
 ANNOTATION = "kubernetes.io/limit-ranger"
@@ -100,8 +100,8 @@ def _filled(
 
 
 def pod_problems(pod: Pod, items: Sequence[LimitRangeItem]) -> Iterator[str]:
-    requests = effective(pod.spec, lambda container: _amounts(container, "requests"))
-    limits = effective(pod.spec, lambda container: _amounts(container, "limits"))
+    requests = requests_of(pod.spec, lambda container: _amounts(container, "requests"), quantity.parse_map)
+    limits = limits_of(pod.spec, lambda container: _amounts(container, "limits"), quantity.parse_map)
     for item in items:
         if item.type == CONTAINER:
             for container in (*pod.spec.containers, *(pod.spec.init_containers or ())):

@@ -22,6 +22,7 @@ from orch.api.pod.container import (
     LifecycleHandler,
     Probe,
 )
+from orch.api.pod.pod_level import pod_level_defaults
 from orch.api.pod.security import PodSecurityContext
 from orch.api.pod.spec import Pod, PodSpec, PodTemplateSpec
 from orch.api.pod.volume_defaults import field_ref_defaults, resource_field_ref_defaults, volume_defaults
@@ -44,7 +45,7 @@ def _pod_spec_defaults(spec: PodSpec) -> PodSpec:
         containers=each(spec.containers, _requests_from_limits),
         init_containers=each_or_none(spec.init_containers, _requests_from_limits),
     )
-    spec = fill(spec, enable_service_links=True)
+    spec = fill(pod_level_defaults(spec), enable_service_links=True)
     return _host_ports(spec) if spec.host_network else spec
 
 

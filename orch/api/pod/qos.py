@@ -3,29 +3,33 @@
 from typing import Any
 
 from orch.api import quantity
-from orch.api.pod.container import Container
+from orch.api.pod.pod_level import has_pod_level
 from orch.api.pod.spec import PodSpec
+from orch.api.shared import ResourceRequirements
 
 _QOS_RESOURCES = ("cpu", "memory")
 
 
 def qos_class(spec: PodSpec) -> str:
-    """Guaranteed, Burstable or BestEffort (core/v1 PodQOSClass; component-helpers `qos.ComputePodQOS`)."""
-    containers = (*spec.containers, *(spec.init_containers or ()))
-    if not any(_amounts(container, "requests") or _amounts(container, "limits") for container in containers):
+    """Guaranteed, Burstable or BestEffort (core/v1 PodQOSClass; component-helpers `qos.ComputePodQOS`). What the pod
+    asks for as a whole decides alone, where it does."""
+    asked = [container.resources for container in (*spec.containers, *(spec.init_containers or ()))]
+    if spec.resources is not None and has_pod_level(spec):
+        asked = [spec.resources]
+    if not any(_amounts(resources, "requests") or _amounts(resources, "limits") for resources in asked):
         return "BestEffort"
-    return "Guaranteed" if all(_is_guaranteed(container) for container in containers) else "Burstable"
+    return "Guaranteed" if all(map(_is_guaranteed, asked)) else "Burstable"
 
 
-def _is_guaranteed(container: Container) -> bool:
-    limits, requests = _amounts(container, "limits"), _amounts(container, "requests")
+def _is_guaranteed(resources: ResourceRequirements) -> bool:
+    limits, requests = _amounts(resources, "limits"), _amounts(resources, "requests")
     return set(limits) == set(_QOS_RESOURCES) and all(
         requests.get(name, limits[name]) == limits[name] for name in limits
     )
 
 
-def _amounts(container: Container, which: str) -> dict[str, Any]:
+def _amounts(resources: ResourceRequirements, which: str) -> dict[str, Any]:
     """CPU and memory amounts that are not zero."""
-    named = getattr(container.resources, which, None) or {}
+    named = getattr(resources, which) or {}
     amounts = {name: quantity.parse(named[name]) for name in _QOS_RESOURCES if name in named}
     return {name: amount for name, amount in amounts.items() if amount > 0}

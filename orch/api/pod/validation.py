@@ -13,8 +13,9 @@ from orch.api.pod.container import Container
 from orch.api.pod.container_rules import PodFacts, container_rules, host_port_rules, no_run_rules, run_rules
 from orch.api.pod.ephemeral_rules import NOT_ALLOWED, ephemeral_rules
 from orch.api.pod.placement_rules import placement_rules
+from orch.api.pod.pod_level import pod_level_rules
 from orch.api.pod.resize_rules import resize_policy_rules
-from orch.api.pod.resource_rules import amount_rules, resource_rules
+from orch.api.pod.resource_rules import amount_rules
 from orch.api.pod.security_rules import pod_security_rules
 from orch.api.pod.spec import Pod, PodDNSConfig, PodSpec, PodTemplateSpec
 from orch.api.pod.volume_rules import volume_rules
@@ -69,8 +70,7 @@ def _spec_causes(spec: PodSpec, path: str) -> Sequence[Cause]:
     _host_namespace_rules(causes, path, spec)
     pod_security_rules(causes, f"{path}.securityContext", spec.security_context, host_network=bool(spec.host_network))
     amount_rules(causes, f"{path}.overhead", spec.overhead or {})
-    if spec.resources is not None:
-        resource_rules(causes, f"{path}.resources", spec.resources)
+    pod_level_rules(causes, f"{path}.resources", spec)
     return tuple(causes.found)
 
 

@@ -21,7 +21,8 @@ from nodeagent.pod_instructions import (
     SetTimer,
     StopContainer,
 )
-from nodeagent.runtime.interface import ContainerState, ContainerStatus, SandboxState, SandboxStatus
+from nodeagent.pod_resize import running_sizes
+from nodeagent.runtime.interface import ContainerState, ContainerStatus, Resources, SandboxState, SandboxStatus
 from orch.api.pod.container import Container, ContainerResizePolicy
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition, PodStatus
@@ -179,6 +180,15 @@ def test_an_agent_that_was_killed_in_the_middle_goes_on() -> None:
     node = a_node(a_pod(app("2")), stored, hold=lambda i: isinstance(i, ApplySizes))
     done = node.give(Adopted(sandbox, (found,), sizes={"app-0": size("2")}))
     assert ApplySizes((), {"app": size("2")}, True) in done
+
+
+def test_what_runs_in_a_pod_that_is_limited_as_a_whole_has_no_limits_of_its_own() -> None:
+    held = Resources(cpu_shares=2, cpu_quota_us=50_000, memory_limit_bytes=1 << 26)
+    found = ContainerStatus("id", "web-uid", "app", 0, "sha256:1", ContainerState.RUNNING, NOW, NOW, resources=held)
+    alone = a_pod(a_container())
+    shared = a_pod(a_container(), resources=size("500m"))
+    assert running_sizes(shared, (found,)) == {"id": ResourceRequirements()}
+    assert running_sizes(alone, (found,))["id"].limits == {"cpu": "500m", "memory": "64Mi"}
 
 
 def test_a_pod_that_ends_is_not_resized_any_more() -> None:

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from nodeagent.container_config import NodeFacts
 from nodeagent.resources import container_resources, exactly, observed, pod_resources, widest
 from nodeagent.runtime.interface import UNLIMITED, Resources
 from orch.api.pod.container import Container
+from orch.api.pod.status import PodStatus
 from orch.api.shared import ResourceRequirements
 from tests.unit.nodeagent.machine import a_container, a_pod
 
@@ -39,6 +41,25 @@ def test_overhead_belongs_to_the_pod() -> None:
     assert (limited.cpu_shares, limited.cpu_quota_us, limited.memory_limit_bytes) == (1536, 150_000, 2 * GI)
     unlimited = pod_resources(a_pod(sized(requests={"cpu": "1"}), overhead=overhead), NODE)
     assert (unlimited.cpu_shares, unlimited.cpu_quota_us, unlimited.memory_limit_bytes) == (1536, None, None)
+
+
+WHOLE = ResourceRequirements(requests={"cpu": "1", "memory": "1Gi"}, limits={"cpu": "2", "memory": "2Gi"})
+
+
+def test_containers_without_a_limit_share_the_pods() -> None:
+    bounded, free = sized("bounded", limits={"memory": "1Gi"}), sized("free", requests={"memory": "512Mi"})
+    pod = a_pod(bounded, free, resources=WHOLE)
+    whole = pod_resources(pod, NODE)
+    assert (whole.cpu_shares, whole.cpu_quota_us, whole.memory_limit_bytes) == (1024, 200_000, 2 * GI)
+    found = [container_resources(pod, container, NODE) for container in (bounded, free)]
+    assert [(one.cpu_quota_us, one.memory_limit_bytes) for one in found] == [(200_000, GI), (200_000, 2 * GI)]
+
+
+def test_what_a_pod_requests_beyond_its_containers_protects_each_of_them() -> None:
+    pod = a_pod(sized("a", requests={"memory": "256Mi"}), sized("b"), resources=WHOLE)
+    pod = replace(pod, status=PodStatus(qos_class="Burstable"))
+    scores = [container_resources(pod, container, NODE).oom_score_adj for container in pod.spec.containers]
+    assert scores == [1000 - 1000 * (256 + 384) // 4096, 1000 - 1000 * 384 // 4096]
 
 
 @pytest.mark.parametrize(
