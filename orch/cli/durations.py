@@ -4,6 +4,8 @@ import argparse
 import re
 from datetime import UTC, datetime
 
+from orch.kit.durations import human
+
 _UNITS_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
@@ -23,25 +25,7 @@ def parse_time(text: str) -> datetime:
 
 
 def age(text: str | None, now: datetime) -> str:
-    """Since that time, in at most two units (k8s.io/apimachinery duration.HumanDuration); <unknown> without one."""
+    """Since that time; <unknown> without one."""
     if not text:
         return "<unknown>"
-    total_s = max(0, int((now - parse_time(text)).total_seconds()))
-    minutes, hours, days = total_s // 60, total_s // 3600, total_s // 86400
-    if total_s < 120:
-        return f"{total_s}s"
-    if minutes < 10:
-        return _two(minutes, "m", total_s % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    return f"{days}d" if days < 730 else _two(days // 365, "y", days % 365, "d")
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
+    return human(max(0, int((now - parse_time(text)).total_seconds())))

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from orch.api.meta import LabelSelector, Object
 from orch.api.pod.container import Container
+from orch.kit.durations import human
 
 T = TypeVar("T", bound=Object)
 Cell = str | int
@@ -56,38 +57,11 @@ def wide(name: str) -> Column:
 
 def age(moment: datetime | None, now: datetime) -> str:
     """Time since `moment` as kubectl writes it; `<unknown>` when there is none."""
-    return UNKNOWN if moment is None else duration(int((now - moment).total_seconds()))
+    return UNKNOWN if moment is None else human(int((now - moment).total_seconds()))
 
 
 def created(obj: Object, now: datetime) -> str:
     return age(obj.metadata.creation_timestamp, now)
-
-
-def duration(seconds: int) -> str:
-    """HumanDuration of Kubernetes' apimachinery (util/duration): at most two units, coarser with length."""
-    if seconds < -1:
-        return "<invalid>"
-    if seconds < 120:
-        return f"{max(seconds, 0)}s"
-    minutes, hours = seconds // 60, seconds // 3600
-    if minutes < 10:
-        return _two(minutes, "m", seconds % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    days = hours // 24
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    if days < 730:
-        return f"{days}d"
-    return _two(days // 365, "y", days % 365, "d") if days < 2920 else f"{days // 365}y"
-
-
-def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
-    return f"{large}{large_unit}{small}{small_unit}" if small else f"{large}{large_unit}"
 
 
 def joined(values: Sequence[str]) -> str:
