@@ -11,6 +11,7 @@ from pathlib import Path
 
 from controlplane.store.backend import StoreError
 from controlplane.store.etcd import EtcdBackend, EtcdTls
+from deploy.local.etcd_command import EtcdFiles, etcd_command
 from orch import pki
 
 START_TIMEOUT_S = 20
@@ -42,12 +43,8 @@ def running_etcd(folder: Path, *, port: int = 0, quota_bytes: int = QUOTA_BYTES)
     folder.mkdir(parents=True, exist_ok=True)
     tls = _certificates(folder)
     client, peer = f"https://127.0.0.1:{port or free_port()}", f"https://127.0.0.1:{free_port()}"
-    command = ["etcd", "--name=test", f"--data-dir={folder}/data", f"--quota-backend-bytes={quota_bytes}"]
-    command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
-    command += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=test={peer}"]
-    for side in ("", "peer-"):
-        command += [f"--{side}cert-file={folder}/tls.crt", f"--{side}key-file={folder}/tls.key"]
-        command += [f"--{side}client-cert-auth", f"--{side}trusted-ca-file={folder}/ca.crt"]
+    files = EtcdFiles(folder / "data", folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+    command = etcd_command(client, peer, files, quota_bytes)
     with open(folder / "log", "ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
             yield Etcd(client, tls, process.pid)

@@ -12,11 +12,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.local.etcd_command import EtcdFiles, etcd_command
 from tests.etcd import free_port
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
 HOST = "127.0.0.1"
+ETCD_QUOTA_BYTES = 4 * 1024**3
 BIN_DIR = Path(sys.executable).parent
 
 
@@ -67,16 +69,9 @@ def _process(command: list[str], log: object) -> Iterator[subprocess.Popen[bytes
 
 
 def _etcd(state: Path, port: int) -> list[str]:
-    pki, client, peer = state / "pki", f"https://{HOST}:{port}", f"https://{HOST}:{free_port()}"
-    return [
-        "etcd", "--name=benchmark", f"--data-dir={state}/etcd", "--quota-backend-bytes=4294967296",
-        f"--listen-client-urls={client}", f"--advertise-client-urls={client}",
-        f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=benchmark={peer}",
-        f"--cert-file={pki}/etcd-server.crt", f"--key-file={pki}/etcd-server.key",
-        "--client-cert-auth", f"--trusted-ca-file={pki}/etcd-ca.crt",
-        f"--peer-cert-file={pki}/etcd-server.crt", f"--peer-key-file={pki}/etcd-server.key",
-        "--peer-client-cert-auth", f"--peer-trusted-ca-file={pki}/etcd-ca.crt",
-    ]  # fmt: skip
+    pki = state / "pki"
+    files = EtcdFiles(state / "etcd", pki / "etcd-server.crt", pki / "etcd-server.key", pki / "etcd-ca.crt")
+    return etcd_command(f"https://{HOST}:{port}", f"https://{HOST}:{free_port()}", files, ETCD_QUOTA_BYTES)
 
 
 def _orch_server(state: Path, port: int, etcd_port: int) -> list[str]:
@@ -84,7 +79,7 @@ def _orch_server(state: Path, port: int, etcd_port: int) -> list[str]:
     return [
         str(BIN_DIR / "orch-server"), "run", "--state-dir", str(state), "--bind", HOST, "--advertise-address", HOST,
         "--port", str(port), "--node-port", str(node_port), "--etcd", f"https://{HOST}:{etcd_port}",
-        "--etcd-quota-bytes", "4294967296",
+        "--etcd-quota-bytes", str(ETCD_QUOTA_BYTES),
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.local.etcd_command import EtcdFiles, etcd_command
 from deploy.local.preflight import own_executable
 from deploy.local.spec import ClusterSpec
 
@@ -45,28 +46,9 @@ def parts(spec: ClusterSpec) -> list[Part]:
 def etcd(spec: ClusterSpec) -> Part:
     pki, ports = spec.paths.pki, spec.ports
     client, peer = f"https://{LOOPBACK}:{ports.etcd}", f"https://{LOOPBACK}:{ports.etcd_peer}"
-    certificate, key, ca = str(pki / "etcd-server.crt"), str(pki / "etcd-server.key"), str(pki / "etcd-ca.crt")
-    options = {
-        "name": "orch",
-        "data-dir": str(spec.paths.state / "etcd"),
-        "listen-client-urls": client,
-        "advertise-client-urls": client,
-        "listen-peer-urls": peer,
-        "initial-advertise-peer-urls": peer,
-        "initial-cluster": f"orch={peer}",
-        "cert-file": certificate,
-        "key-file": key,
-        "trusted-ca-file": ca,
-        "client-cert-auth": "true",
-        "peer-cert-file": certificate,
-        "peer-key-file": key,
-        "peer-trusted-ca-file": ca,
-        "peer-client-cert-auth": "true",
-        "quota-backend-bytes": str(ETCD_QUOTA_BYTES),
-        "logger": "zap",
-        "log-outputs": "stderr",
-    }
-    command = ["etcd", *(f"--{name}={value}" for name, value in options.items())]
+    data = spec.paths.state / "etcd"
+    files = EtcdFiles(data, pki / "etcd-server.crt", pki / "etcd-server.key", pki / "etcd-ca.crt")
+    command = etcd_command(client, peer, files, ETCD_QUOTA_BYTES)
     address = f"{LOOPBACK}:{ports.etcd}"
     return Part(
         "etcd", command, address, ("etcd", "etcd_peer"),
