@@ -126,14 +126,6 @@ UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = {
         ),
     ),
     "Node": (_warn("spec.configSource"),),
-    "ReplicationController": (_warn("spec"),),
-    "StatefulSet": (_warn("spec"),),
-    "DaemonSet": (_warn("spec"),),
-    "Job": (_warn("spec"),),
-    "CronJob": (_warn("spec"),),
-    "HorizontalPodAutoscaler": (_warn("spec"),),
-    "Ingress": (_warn("spec"),),
-    "NetworkPolicy": (_warn("spec"),),
     "PersistentVolumeClaim": (
         _warn("spec.dataSource"),
         _warn("spec.dataSourceRef"),
@@ -142,11 +134,21 @@ UNSUPPORTED: Mapping[str, tuple[Unsupported, ...]] = {
 }  # fmt: skip
 """Kind -> the fields of its objects that nothing acts on."""
 
+IDLE_KINDS = frozenset(
+    {
+        "ReplicationController", "StatefulSet", "DaemonSet", "Job", "CronJob", "HorizontalPodAutoscaler", "Ingress",
+        "NetworkPolicy",
+    }
+)  # fmt: skip
+"""Kinds without a controller of their own."""
+
 
 def warnings_for(kind: Kind[Any], obj: Object) -> list[str]:
     """A sentence per set field that is not acted on, for the Warning headers of a write."""
     if isinstance(obj, Pod):
         return list(_pod_warnings(obj.spec))
+    if kind.kind in IDLE_KINDS:
+        return [f"{kind.kind}: objects of this kind are stored, but nothing acts on them yet"]
     return [f"{path}: {row.consequence}" for row, path in _set_fields(kind.kind, obj)]
 
 

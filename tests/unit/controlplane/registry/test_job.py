@@ -56,4 +56,4 @@ async def test_writes_of_kinds_without_a_controller_warn() -> None:
     async with world() as w:
         warnings: list[str] = []
         await w.parts.api.create(w.context(warnings=warnings), JOBS, "default", job(), WriteOptions())
-        assert warnings == ["spec: is stored, but not acted on"]
+        assert warnings == ["Job: objects of this kind are stored, but nothing acts on them yet"]
