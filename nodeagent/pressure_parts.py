@@ -62,6 +62,7 @@ def pressure_relief(
     images: ImageGarbage,
     empty_dirs: EmptyDirs,
     outbox: Outbox,
+    tell_node: Callable[[], None],
     clock: Clock,
 ) -> PressureRelief:
     return PressureRelief(
@@ -74,6 +75,7 @@ def pressure_relief(
         images=images,
         empty_dirs=empty_dirs,
         tell=outbox.node_event,
+        tell_node=tell_node,
         clock=clock,
     )
 

@@ -40,7 +40,7 @@ COUNT_SHARE = 20
 
 
 class NodePods(Protocol):
-    """What runs on the node: the agent."""
+    """What runs on the node: its workers."""
 
     def active_pods(self) -> Sequence[tuple[Pod, bool]]:
         """Pods of which something runs or will, each with whether it is static."""
@@ -50,8 +50,6 @@ class NodePods(Protocol):
 
     async def remove_dead_containers(self) -> None:
         """Of pods that are over. Raises OrchError."""
-
-    def tell_node(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +83,13 @@ class PressureRelief:
         images: ImageGarbage,
         empty_dirs: EmptyDirs,
         tell: Callable[[EmitEvent], None],
+        tell_node: Callable[[], None],
         clock: Clock,
     ) -> None:
+        """`tell_node`: the node's conditions have changed."""
         self._policy, self._conditions, self._levels, self._alarm = policy, conditions, levels, alarm
         self._runtime, self._pods, self._images, self._empty_dirs = runtime, pods, images, empty_dirs
-        self._tell, self._clock = tell, clock
+        self._tell, self._tell_node, self._clock = tell, tell_node, clock
         self._history = pressure.History()
 
     async def run(self) -> None:
@@ -146,7 +146,7 @@ class PressureRelief:
         if found.conditions != self._conditions.current:
             log.warning("node_conditions_changed", pressures=sorted(found.conditions))
             self._conditions.current = found.conditions
-            self._pods.tell_node()
+            self._tell_node()
         return found
 
     def _arm(self, levels: Mapping[Signal, Level]) -> None:

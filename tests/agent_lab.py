@@ -26,7 +26,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from nodeagent import main, node
+from nodeagent import main, node, node_parts
 from nodeagent.runtime import syscalls
 from nodeagent.runtime.reaping import reap_cgroup
 from nodeagent.supervisor import Inherited, bind_dns
@@ -337,8 +337,8 @@ class AgentLab:
             *("--node-ip", NODE_IP, "--cgroup-root", self.runtime.cgroup_root),
             *("--inherited", inherited.argument()),
         ])  # fmt: skip
-        node.ensure_certificate = _no_certificate  # type: ignore[assignment]
-        node.GrpcDialer = self._dialer  # type: ignore[assignment, misc]
+        node_parts.ensure_certificate = _no_certificate  # type: ignore[assignment]
+        node_parts.GrpcDialer = self._dialer  # type: ignore[assignment, misc]
         if self._count_steps:
             self.steps.watch()
         node.run_node(options)

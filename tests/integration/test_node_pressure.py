@@ -74,6 +74,7 @@ class Short:
             images=garbage,
             empty_dirs=self.empty_dirs,
             tell=self.told.append,
+            tell_node=self.tell_node,
             clock=SystemClock(),
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nodeagent import agent as agent_module
-from nodeagent import orphans
+from nodeagent import orphans, pod_workers
 from nodeagent.agent import Agent
 from nodeagent.desired_state import Change, DesiredState, Item, Position
 from nodeagent.fake_parts import FakeNetwork
@@ -74,7 +74,7 @@ async def unreachable() -> Any:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agent_module, "WORKER_DELAY_MIN_S", 0.01)
+    monkeypatch.setattr(pod_workers, "WORKER_DELAY_MIN_S", 0.01)
 
 
 async def test_a_pod_whose_machine_breaks_harms_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,17 +145,17 @@ async def test_nothing_starts_before_it_is_known_what_runs(tmp_path: Path, monke
 
 async def test_a_worker_that_was_well_for_a_while_begins_its_back_off_anew(tmp_path: Path) -> None:
     alone = Alone(tmp_path)
-    moments = iter([0.0, 1.0, 0.0, agent_module.WORKER_DELAY_MAX_S + 1])
+    moments = iter([0.0, 1.0, 0.0, pod_workers.WORKER_DELAY_MAX_S + 1])
     alone.machine.clock.monotonic = lambda: next(moments)  # type: ignore[method-assign]
 
     async def breaks() -> None:
         raise ValueError("nobody thought of this")
 
-    backoff = alone.agent._worker_backoff
+    backoff = alone.agent.workers._backoff
     backoff.next_s("web-uid")
-    assert not await alone.agent._came_to_its_end(a_pod(), breaks)
+    assert not await alone.agent.workers._came_to_its_end(a_pod(), breaks)
     assert len(backoff) == 1
-    assert not await alone.agent._came_to_its_end(a_pod(), breaks)
+    assert not await alone.agent.workers._came_to_its_end(a_pod(), breaks)
     assert len(backoff) == 0
 
 
@@ -173,13 +173,15 @@ async def test_a_pod_that_the_node_refuses_fails_and_one_that_it_ends_was_disrup
         assert (told.status.phase, told.status.message) == ("Failed", "The node had condition: [DiskPressure]. ")
         assert "DisruptionTarget" not in {condition.type for condition in told.status.conditions or ()}
         assert runtime.configs("late-uid") == []
-        assert [pod.metadata.name for pod, _ in alone.agent.active_pods()] == ["web"]
-        await alone.agent.end_pod("web-uid", EndPod("Evicted", "The node was low on resource: memory. ", 1.0), 10.0)
+        assert [pod.metadata.name for pod, _ in alone.agent.workers.active_pods()] == ["web"]
+        await alone.agent.workers.end_pod(
+            "web-uid", EndPod("Evicted", "The node was low on resource: memory. ", 1.0), 10.0
+        )
         await settle(lambda: told.status.phase == "Failed" and told.status.message.startswith("The node was low"))
         [target] = [c for c in told.status.conditions or () if c.type == "DisruptionTarget"]
         assert (target.status, target.reason) == ("True", "TerminationByKubelet")
         assert told.events.count("Evicted") == 2
-        await alone.agent.remove_dead_containers()
+        await alone.agent.workers.remove_dead_containers()
         assert await runtime.list_containers() == []
 
 

@@ -40,7 +40,7 @@ async def test_pods_end_in_order_and_what_comes_later_is_refused(tmp_path: Path)
             assert runtime.running("dns-uid")
             await settle(lambda: not runtime.running("dns-uid"))
         assert alone.described[-1] == "node is shutting down"
-        alone.agent._start(pod("late"))
+        alone.agent.workers.start(pod("late"))
         await settle(lambda: machine.told.events[-1] == "NodeShutdown")
         await settle(lambda: machine.told.status.reason == "NodeShutdown")
         assert not runtime.running("late-uid")
