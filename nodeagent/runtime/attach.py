@@ -1,8 +1,9 @@
 """The streams of a container's first process, through its monitor's socket (conmon, `attach` in the bundle).
 
 The monitor sends packets, one byte for the stream before the data, to everyone who is connected, and takes raw bytes as
-input. Its socket closes when the container's output is over. It waits for whoever does not read, and with it the
-container, its other readers and the news of its end; so a reader may be slow, but one that stands still is cut off.
+input; an empty packet is the input's end. Its socket closes when the container's output is over. It waits for whoever
+does not read, and with it the container, its other readers and the news of its end; so a reader may be slow, but one
+that stands still is cut off.
 Invariant: no packet sent is longer than what the monitor reads at once, or its end would be lost.
 """
 
@@ -16,13 +17,18 @@ from dataclasses import dataclass
 from nodeagent.runtime import conmon
 from nodeagent.runtime.conmon import Monitored
 from nodeagent.runtime.interface import RuntimeFault
-from nodeagent.runtime.process import close_socket
+from nodeagent.runtime.process import close_socket, writable
 
 SOCKET_NAME = "attach"
 PACKET_BYTES_MAX = 8 * 1024
 RECEIVE_BYTES_MAX = 64 * 1024
 STALL_MAX_S = 5
 """How long a reader may take over one packet."""
+LEAVE_MAX_S = 1
+LEAVE_LOOK_INTERVAL_S = 0.005
+"""How long, and how often, whoever leaves looks whether the monitor has heard that the input is over."""
+DISCARDED_PACKETS_MAX = 64
+"""At a time: a container that never stops writing must not hold the agent up."""
 STREAMS = {2: 1, 3: 2}
 """The packet's first byte -> 1 (stdout) or 2 (stderr). With a terminal all of it is stdout."""
 
@@ -50,8 +56,9 @@ class Attached:
     async def close_stdin(self) -> None:
         """With stdinOnce the container's input ends; else it goes on, for whoever attaches next."""
         if self.stdin and self.container.stdin_once:
-            with contextlib.suppress(OSError):
-                self.connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                while not _tell_end(self.connection):
+                    await writable(self.connection.fileno())
 
     async def resize(self, columns: int, rows: int) -> None:
         if self.container.tty:
@@ -93,9 +100,13 @@ class Attachments:
         try:
             yield Attached(container, connection, stdin and container.stdin, ended)
         finally:
-            if container.stdin_once and not stdin:
-                self._deafen(container.container_id, connection)
-            close_socket(connection)
+            try:
+                if container.stdin_once and stdin:
+                    await _leave(connection)
+                elif container.stdin_once:
+                    self._deafen(container.container_id, connection)
+            finally:
+                close_socket(connection)
 
     def forget(self, container_id: str) -> None:
         for connection in self._deaf.pop(container_id, ()):
@@ -106,6 +117,32 @@ class Attachments:
         with contextlib.suppress(OSError):  # the container has ended
             connection.shutdown(socket.SHUT_RD)
             self._deaf.setdefault(container_id, []).append(connection.dup())
+
+
+async def _leave(connection: socket.socket) -> None:
+    """Ends the input, and takes what comes until the monitor has heard it. One that finds its reader gone before it
+    has read the end keeps the input open for ever (conmon's terminate_remote_sock looks at what it has just freed)."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, TimeoutError):
+        async with asyncio.timeout(LEAVE_MAX_S):
+            while True:
+                _tell_end(connection)  # refused once the monitor has shut its side
+                _discard(connection)
+                await asyncio.sleep(LEAVE_LOOK_INTERVAL_S)
+
+
+def _tell_end(connection: socket.socket) -> bool:
+    """False: there is no room for it now. Raises BrokenPipeError, ConnectionResetError."""
+    try:
+        connection.send(b"")
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _discard(connection: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):
+        for _ in range(DISCARDED_PACKETS_MAX):
+            connection.recv(RECEIVE_BYTES_MAX)
 
 
 def _connect(container: Monitored) -> socket.socket:

@@ -37,6 +37,17 @@ async def readable(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
+async def writable(descriptor: int) -> None:
+    """Returns when the descriptor takes more."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(descriptor)
+
+
 async def exited(process: subprocess.Popen[bytes]) -> int:
     """The exit code of a child, which is reaped."""
     pidfd = os.pidfd_open(process.pid)

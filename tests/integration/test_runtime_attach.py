@@ -1,6 +1,8 @@
 """Attaching to running containers: input, terminals, stdinOnce, and readers that stand still."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -91,6 +93,20 @@ async def test_with_stdin_once_leaving_ends_the_input(node: Node) -> None:
     container_id = await start(node, UNTIL_TOLD, stdin_once=True)
     async with node.runtime.attach(container_id, stdin=True) as session:
         await session.write_stdin(b"one\n")
+    assert (await node.end(container_id)).exit_code == 0
+
+
+async def test_whoever_leaves_before_the_answer_ends_the_input_too(node: Node) -> None:
+    """The monitor stands still until there is both an answer to write and the end of the input to read."""
+    script = "read word; sleep 0.3; echo got $word; while read word; do :; done"
+    container_id = await start(node, script, stdin_once=True)
+    monitor = int(node.lab.container_file(container_id, "conmon.pid"))
+    async with node.runtime.attach(container_id, stdin=True) as session:
+        await session.write_stdin(b"one\n")
+        await asyncio.sleep(0.1)
+        os.kill(monitor, signal.SIGSTOP)
+        await asyncio.sleep(0.4)
+        asyncio.get_running_loop().call_later(0.2, os.kill, monitor, signal.SIGCONT)
     assert (await node.end(container_id)).exit_code == 0
 
 
