@@ -5,13 +5,13 @@ until there is also its minimum reclaim beyond it; a soft one acts only after it
 outlasts its cause by the transition period, so that it does not flap. Times are monotonic seconds.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orch.api import quantity
 from orch.errors import OrchError
+from orch.kit import durations
 
 
 class InvalidThresholds(OrchError):
@@ -46,8 +46,6 @@ RESOURCES = {
 }
 """Signal -> what pods are told that the node was low on."""
 PERCENT = 100.0
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
-_SECONDS_PER = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +109,10 @@ def thresholds(hard: str, soft: str = "", soft_grace: str = "", min_reclaim: str
 
 def duration_s(text: str) -> float:
     """`90s`, `1m30s`, `250ms`. Raises InvalidThresholds."""
-    parts = _DURATION_PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise InvalidThresholds(f"{text!r} is no duration such as 90s or 1m30s")
-    return sum(float(number) * _SECONDS_PER[unit] for number, unit in parts)
+    try:
+        return durations.seconds(text)
+    except ValueError:
+        raise InvalidThresholds(f"{text!r} is no duration such as 90s or 1m30s") from None
 
 
 def _pairs(text: str, separator: str) -> Iterable[tuple[Signal, str]]:

@@ -30,8 +30,9 @@ from controlplane.apiserver.responses import (
 )
 from controlplane.apiserver.stored_response import DateText, StoredResponse
 from controlplane.registry.interface import Api, Listing, Stored, WriteOptions
+from controlplane.registry.metadata import as_new
 from orch.client.client import PatchType
-from orch.errors import BadRequest
+from orch.errors import BadRequest, NotFound
 from orch.kit.clock import Clock
 
 RETURNED_WHEN_DELETED = frozenset({"pods", "services", "serviceaccounts"})
@@ -73,15 +74,21 @@ class Objects:
         body, options = await self._body(call), self._write_options(call)
         obj = self._decode(call, body, options)
         stored = await self._api.create(call.context, call.kind, call.path.namespace, obj, options)
-        return self._object(call, stored, status=201)
+        return self._object(call, stored, 201)
 
     async def update(self, call: Call) -> StreamResponse:
         body, options, path = await self._body(call), self._write_options(call), call.path
         obj = self._decode(call, body, options)
-        stored = await self._api.update(
-            call.context, call.kind, path.namespace, path.name, obj, options, subresource=path.subresource
-        )
-        return self._object(call, stored)
+        try:
+            stored = await self._api.update(
+                call.context, call.kind, path.namespace, path.name, obj, options, subresource=path.subresource
+            )
+            return self._object(call, stored)
+        except NotFound:
+            if path.subresource or not call.kind.stored.created_by_put:
+                raise
+        new = as_new(call.kind, obj, path.name)
+        return self._object(call, await self._api.create(call.context, call.kind, path.namespace, new, options), 201)
 
     async def patch(self, call: Call) -> StreamResponse:
         path = call.path
@@ -105,7 +112,7 @@ class Objects:
         applied = await self._api.apply(
             call.context, call.kind, path.namespace, path.name, config, options, subresource=path.subresource
         )
-        return self._object(call, applied.stored, status=201 if applied.created else 200)
+        return self._object(call, applied.stored, 201 if applied.created else 200)
 
     async def delete(self, call: Call) -> StreamResponse:
         kind, path = call.kind, call.path
@@ -160,7 +167,7 @@ class Objects:
             warn=call.context.warn,
         )
 
-    def _object(self, call: Call, stored: Stored[Any], *, status: int = 200) -> StreamResponse:
+    def _object(self, call: Call, stored: Stored[Any], status: int = 200) -> StreamResponse:
         wanted = call.wanted
         if (wanted.form is Form.OBJECT and not wanted.yaml) or call.path.subresource == "scale":
             return self._plain(call, stored.data, status)

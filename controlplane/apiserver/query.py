@@ -13,6 +13,7 @@ import msgspec
 from controlplane.registry.interface import ListOptions, WatchOptions, WriteOptions
 from orch.api.meta import DeleteOptions
 from orch.errors import BadRequest, Cause, Invalid
+from orch.kit import durations
 
 FIELD_VALIDATIONS = ("Strict", "Warn", "Ignore")
 PROPAGATION_POLICIES = ("Foreground", "Background", "Orphan")
@@ -56,6 +57,17 @@ class Query:
         if not _INT64.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
             raise BadRequest(f'invalid value "{text}" for query parameter "{name}": an integer of 64 bits is needed')
         return int(text)
+
+    def timeout_s(self) -> float | None:
+        """How long the client waits for its answer; None: it does not say (apiserver's filters/request_deadline.go)."""
+        text = self.text("timeout")
+        if not text:
+            return None
+        try:
+            asked_s = durations.seconds(text)
+        except ValueError as error:
+            raise BadRequest(f"invalid timeout specified in the request URL - time: {error}") from None
+        return asked_s if asked_s > 0 else None
 
 
 NO_QUERY = Query("")

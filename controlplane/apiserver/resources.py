@@ -1,5 +1,6 @@
 """From a resource path to its handler: which kind, which verb, which limits apply."""
 
+import asyncio
 from collections.abc import Mapping
 
 from aiohttp.web import BaseRequest, StreamResponse
@@ -81,9 +82,11 @@ class Resources:
         handler = self._verbs.get((method, what))
         if handler is None or (kind.namespaced and not path.namespace and method != "GET" and what == "collection"):
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        gate, task = self._reads if method == "GET" else self._writes, self.deadlines.begin()
+        gate, asked_s = self._reads if method == "GET" else self._writes, query.timeout_s()
+        task = self.deadlines.begin()
         try:
-            return await gate.run(context.user.name, handler, call)
+            work = gate.run(context.user.name, handler, call)
+            return await (work if asked_s is None else asyncio.wait_for(work, asked_s))
         finally:
             self.deadlines.end(task)
 

@@ -99,7 +99,7 @@ class ApiServer:
         except StoreError as error:
             return error_response(InternalError(f"the store failed: {error}"))
         except TimeoutError:
-            return error_response(Timeout(f"no answer within {self._settings.request_timeout_s:g} s"))
+            return error_response(Timeout("Timeout: request did not complete within the allotted timeout"))
         except OSError:
             return _gone(request)
         except RecursionError:  # what the decoder takes may be too deep for those who walk it further inside the stack

@@ -1,8 +1,7 @@
-"""Watch streams: one chunked response per watcher, written batch by batch straight to its transport.
+"""Watch streams: one chunked response or websocket per watcher, written batch by batch.
 
 A watcher is never waited for longer than a bound: while its transport is full, events stay in the shared log behind
-its cursor; when it does not drain in time the connection is cut and the client resumes from its last revision. A client
-that leaves cancels the handler (the server runs with handler cancellation).
+its cursor; when it does not drain in time the connection is cut and the client resumes from its last revision.
 
 An event after a pause goes out at once; while events keep coming, all watchers write together once per beat, so that
 one TLS record carries several events: a write costs about as much as the encryption of 30 KB.
@@ -11,19 +10,21 @@ one TLS record carries several events: a write costs about as much as the encryp
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from operator import is_
-from typing import Any
 
 import structlog
-from aiohttp.web import BaseRequest, StreamResponse
+from aiohttp.web import StreamResponse
 
 from controlplane.apiserver.call import Call
 from controlplane.apiserver.forms import error_frame, event_frame
 from controlplane.apiserver.negotiation import Form
+from controlplane.apiserver.proxy_headers import wants_websocket
 from controlplane.apiserver.query import watch_options
-from controlplane.apiserver.responses import json_headers
 from controlplane.apiserver.settings import ServerSettings
-from controlplane.registry.interface import Api, StoredEvent
+from controlplane.apiserver.watch_outlets import Batch, Outlet, SlowWatcher, chunks, messages
+from controlplane.registry.interface import Api
 from controlplane.store.shelf import WATCH_BATCH_EVENTS_MAX
 from orch.errors import ApiError, Expired, InternalError
 from orch.kit.clock import Clock
@@ -31,7 +32,6 @@ from orch.kit.ids import Ids
 
 log = structlog.get_logger(__name__)
 
-Batch = Sequence[StoredEvent[Any]]
 Batches = AsyncIterator[Batch]
 
 BEAT_S = 0.02
@@ -40,10 +40,6 @@ BEAT_MAX_S = 0.2
 """However long a round of writes takes."""
 CHUNKS_KEPT_MAX = 8
 """Bodies joined for watchers at the same place; more places than this in one beat are rare."""
-
-
-class SlowWatcher(ConnectionError):
-    """The client does not read; its connection is cut."""
 
 
 class Beat:
@@ -95,34 +91,43 @@ class Watches:
         options = watch_options(call.query, call.path.name)
         seconds = self._duration_s(call)
         try:
-            async with self._api.watch(call.context, call.kind, call.path.namespace, options) as batches:
-                response = await _begin(call)
-                await self._run(call, response, batches, seconds)
+            async with (
+                self._api.watch(call.context, call.kind, call.path.namespace, options) as batches,
+                self._outlet(call) as outlet,
+            ):
+                await self._run(call, outlet, batches, seconds)
         except Expired as error:
-            response = await _begin(call)
-            await response.write(error_frame(error))
-        await response.write_eof()
-        return response
+            async with self._outlet(call) as outlet:
+                await outlet.tell(error_frame(error))
+        return outlet.response
+
+    def _outlet(self, call: Call) -> AbstractAsyncContextManager[Outlet]:
+        stall_max_s = self._settings.slow_watcher_timeout_s
+        if wants_websocket(call.request.headers):
+            return messages(call, partial(self._frames, call), stall_max_s)
+        is_plain = call.wanted.form is Form.OBJECT
+        chunk = self._shared_chunk if is_plain else lambda batch: http_chunk(self._frames(call, batch))
+        return chunks(call, chunk, stall_max_s)
 
     def _duration_s(self, call: Call) -> float:
         asked = call.query.integer("timeoutSeconds")
         low = self._settings.watch_timeout_min_s
         return float(asked) if asked else self._ids.uniform(low, 2 * low)
 
-    async def _run(self, call: Call, response: StreamResponse, batches: Batches, seconds: float) -> None:
+    async def _run(self, call: Call, outlet: Outlet, batches: Batches, seconds: float) -> None:
         """Streams until the time is up, the server stops, or the watch itself ends."""
         try:
             async with asyncio.timeout(0 if self._stopping else seconds) as timeout:
                 self._open.add(timeout)
                 try:
-                    await self._stream(call, batches)
+                    await self._stream(outlet, batches)
                 finally:
                     self._open.discard(timeout)
         except TimeoutError:
             if not timeout.expired():
                 raise
         except ApiError as error:
-            await response.write(error_frame(error))
+            await outlet.tell(error_frame(error))
         except SlowWatcher:
             log.info("watcher_cut", user=call.context.user.name, resource=call.kind.resource)
             raise
@@ -130,13 +135,12 @@ class Watches:
             raise
         except Exception:
             log.exception("watch_failed", resource=call.kind.resource)
-            await response.write(error_frame(InternalError("the watch failed inside the server")))
+            await outlet.tell(error_frame(InternalError("the watch failed inside the server")))
 
-    async def _stream(self, call: Call, batches: Batches) -> None:
-        is_plain = call.wanted.form is Form.OBJECT
+    async def _stream(self, outlet: Outlet, batches: Batches) -> None:
         async for batch in batches:
             if batch:
-                await self._send(call.request, self._shared_chunk(batch) if is_plain else self._chunk(call, batch))
+                await outlet.send(batch)
                 if len(batch) < WATCH_BATCH_EVENTS_MAX:  # a full one has more behind it
                     await self._beat.wait()
 
@@ -150,36 +154,14 @@ class Watches:
         self._chunks.appendleft((batch, chunk))
         return chunk
 
-    def _chunk(self, call: Call, batch: Batch) -> bytes:
+    def _frames(self, call: Call, batch: Batch) -> Sequence[bytes]:
+        if call.wanted.form is Form.OBJECT:
+            return [event.frame for event in batch]
         include, now = call.query.text("includeObject"), self._clock.now()
-        return http_chunk([event_frame(call.kind, event, call.wanted, include, now) for event in batch])
-
-    async def _send(self, request: BaseRequest, chunk: bytes) -> None:
-        """One write to the transport; waits only when its buffer is full."""
-        transport, protocol = request.transport, request.protocol
-        if transport is None or transport.is_closing():
-            raise ConnectionResetError("the watcher has left")
-        transport.write(chunk)
-        if protocol.writing_paused:
-            await self._drain(request)
-
-    async def _drain(self, request: BaseRequest) -> None:
-        try:
-            async with asyncio.timeout(self._settings.slow_watcher_timeout_s):
-                await request.writer.drain()
-        except TimeoutError:
-            raise SlowWatcher("the watcher does not read") from None
+        return [event_frame(call.kind, event, call.wanted, include, now) for event in batch]
 
 
 def http_chunk(frames: Sequence[bytes]) -> bytes:
     """RFC 9112 section 7.1."""
     body = b"".join(frames)
     return b"%x\r\n%b\r\n" % (len(body), body)
-
-
-async def _begin(call: Call) -> StreamResponse:
-    """Sends the head at once: a client may wait for it before any event comes."""
-    response = StreamResponse(headers=json_headers(call.warnings))
-    response.enable_chunked_encoding()
-    await response.prepare(call.request)
-    return response

@@ -38,6 +38,14 @@ def check_applied_anew(kind: Kind[Any], metadata: ObjectMeta, name: str) -> None
         raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
 
 
+def as_new(kind: Kind[Any], obj: T, name: str) -> T:
+    """The body of a PUT as what it creates: its resourceVersion is not heard, its uid is a precondition that fails.
+    Raises Conflict."""
+    if uid := obj.metadata.uid:
+        raise failures.conflict(kind, name, f"Precondition failed: UID in precondition: {uid}, UID in object meta: ")
+    return content.with_metadata(obj, name=name, resource_version="")
+
+
 def named(kind: Kind[Any], obj: T, suffix: str) -> T:
     """With a name, made of generateName where there is none. Raises Invalid."""
     metadata = obj.metadata

@@ -92,6 +92,8 @@ class Kind(Generic[T]):
     stored_as: StoredAs[T] | None = None
     """None: stored as it is. Else defaults, rules and strategy are those of the stored kind; `validate` of what is
     created in this form and `validate_update` say only what this form demands beyond them."""
+    created_by_put: bool = False
+    """Whether a PUT of an object that is not there creates it (Kubernetes' AllowCreateOnUpdate)."""
     verbs: tuple[str, ...] = OBJECT_VERBS
     """What may be done with its objects. A kind that lacks some is kept nowhere: reviews, which ask the server
     something and are answered at once, and metrics, which are made when they are read."""

@@ -1,4 +1,19 @@
-"""Durations as people read them. Pure."""
+"""Durations as people read and write them. Pure."""
+
+import re
+
+_SECONDS_PER = {"ns": 1e-9, "us": 1e-6, "\u00b5s": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|\u00b5s|ms|s|m|h)")
+
+
+def seconds(text: str) -> float:
+    """`90s`, `1m30s`, `250ms`, `0`, with a sign or without: what Go's time.ParseDuration reads. Raises ValueError."""
+    unsigned = text[1:] if text[:1] in ("+", "-") else text
+    parts = _PART.findall(unsigned)
+    if unsigned != "0" and (not parts or "".join(number + unit for number, unit in parts) != unsigned):
+        raise ValueError(f'invalid duration "{text}"')
+    total_s = sum(float(number) * _SECONDS_PER[unit] for number, unit in parts)
+    return -total_s if text[0] == "-" else total_s
 
 
 def human(seconds: int) -> str:

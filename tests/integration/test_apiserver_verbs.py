@@ -291,6 +291,79 @@ async def test_a_watch_ends_when_its_time_is_up(http: aiohttp.ClientSession) -> 
             assert await response.read() == b""
 
 
+async def test_a_watch_in_websocket_messages(http: aiohttp.ClientSession) -> None:
+    """1. the initial events, a message each 2. what comes, by selector 3. a table 4. pings 5. the time is up."""
+    await create(http, "one", labels={"a": "b"})
+    async with http.ws_connect(f"{CONFIGMAPS}?watch=true&labelSelector=a=b&timeoutSeconds=2") as watched:
+        first = await watched.receive_json(timeout=5)
+        await create(http, "other")
+        await create(http, "two", labels={"a": "b"})
+        await watched.ping()
+        second = await watched.receive_json(timeout=5)
+        assert [(e["type"], e["object"]["metadata"]["name"]) for e in (first, second)] == [
+            ("ADDED", "one"), ("ADDED", "two"),
+        ]  # fmt: skip
+        end = await watched.receive(timeout=5)
+        assert end.type is aiohttp.WSMsgType.CLOSE
+    headers = {"Accept": TABLE.format("v1")}
+    async with http.ws_connect(f"{CONFIGMAPS}?watch=true", headers=headers) as watched:
+        assert (await watched.receive_json(timeout=5))["object"]["kind"] == "Table"
+
+
+async def test_a_websocket_watch_that_cannot_be_is_told(http: aiohttp.ClientSession) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await http.ws_connect(f"{CONFIGMAPS}?watch=true&labelSelector=a=b=c")
+    assert refused.value.status == 400
+
+
+async def test_whoever_leaves_a_websocket_watch_is_not_kept(
+    http: aiohttp.ClientSession, running: RunningServer
+) -> None:
+    before = running.server.connections
+    watched = await http.ws_connect(f"{CONFIGMAPS}?watch=true")
+    assert running.server.connections > before
+    await watched.close()
+    async with asyncio.timeout(5):
+        while running.server.connections > before:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+
+
+async def test_a_put_creates_what_its_kind_allows(http: aiohttp.ClientSession) -> None:
+    new = {"metadata": {"name": "new", "resourceVersion": "7"}, "spec": {"holderIdentity": "you"}}
+    made = await call(http, "PUT", f"{LEASES}/new", new)
+    assert (made["metadata"]["name"], made["metadata"]["managedFields"][0]["operation"]) == ("new", "Update")
+    again = await call(http, "PUT", f"{LEASES}/new", {"spec": {"holderIdentity": "me"}})
+    assert (again["metadata"]["uid"], again["spec"]) == (made["metadata"]["uid"], {"holderIdentity": "me"})
+    refused = await call(http, "PUT", f"{LEASES}/other", {"metadata": {"name": "other", "uid": "gone"}})
+    assert brief(refused) == (409, "Conflict", [])
+    assert brief(await call(http, "PUT", f"{CONFIGMAPS}/new", {"metadata": {"name": "new"}}))[0] == 404
+
+
+async def test_a_put_that_creates_answers_201(http: aiohttp.ClientSession) -> None:
+    for status in (201, 200):
+        async with http.put(f"{LEASES}/new", json={"metadata": {"name": "new"}}) as response:
+            assert response.status == status
+
+
+async def test_the_time_that_a_client_gives_is_heard(http: aiohttp.ClientSession) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(2)
+        yield b"}"
+
+    headers = {"Content-Type": "application/json"}
+    async with http.post(f"{CONFIGMAPS}?timeout=100ms", data=slowly(), headers=headers) as response:
+        assert (response.status, (await response.json())["reason"]) == (504, "Timeout")
+    assert (await call(http, "GET", f"{CONFIGMAPS}?timeout=1h"))["kind"] == "ConfigMapList"
+    refused = await call(http, "GET", f"{CONFIGMAPS}?timeout=soon")
+    assert (refused["code"], refused["message"]) == (
+        400, 'invalid timeout specified in the request URL - time: invalid duration "soon"',
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("size", [3_500_000, 1_500_000])
 async def test_what_is_too_large(http: aiohttp.ClientSession, size: int) -> None:
     """More than a body may have; less than that, but more than the store takes of an object."""

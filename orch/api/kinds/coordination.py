@@ -10,6 +10,7 @@ LEASES: Kind[Lease] = Kind(
     version="v1",
     kind="Lease",
     plural="leases",
+    created_by_put=True,
     singular="lease",
     codec=StructCodec(Lease),
     validate=validate_lease,

@@ -71,6 +71,7 @@ LIMITRANGES: Kind[LimitRange] = Kind(
     version="v1",
     kind="LimitRange",
     plural="limitranges",
+    created_by_put=True,
     singular="limitrange",
     codec=StructCodec(LimitRange),
     set_defaults=limitrange_defaults,

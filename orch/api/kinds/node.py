@@ -14,6 +14,7 @@ RUNTIMECLASSES: Kind[RuntimeClass] = Kind(
     version="v1",
     kind="RuntimeClass",
     plural="runtimeclasses",
+    created_by_put=True,
     singular="runtimeclass",
     codec=StructCodec(RuntimeClass),
     set_defaults=runtimeclass_defaults,

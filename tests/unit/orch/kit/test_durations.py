@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orch.kit.durations import human
+from orch.kit.durations import human, seconds
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 
@@ -23,3 +23,17 @@ def test_at_most_two_units(seconds: int, expected: str) -> None:
 @given(st.integers(min_value=0, max_value=20 * YEAR))
 def test_it_is_short(seconds: int) -> None:
     assert 2 <= len(human(seconds)) <= 6
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90s", 90), ("1h2m3s", 3723), ("250ms", 0.25), ("1.5m", 90), (".5s", 0.5), ("0", 0), ("-2s", -2), ("3us", 3e-6)],
+)
+def test_what_go_reads(text: str, expected: float) -> None:
+    assert seconds(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["5", "s", "1 s", "1s ", "--1s", "1d", "1s2"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="invalid duration"):
+        seconds(text)
