@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from controlplane.registry import content
+from controlplane.registry.pruning import pruned
 from orch.api.kind import Kind, KindTable
 from orch.api.meta import ManagedFieldsEntry, Object
 from orch.errors import BadRequest, Cause, Conflict
@@ -31,7 +32,6 @@ from orch.managed.managers import (
 )
 from orch.managed.merge import merge
 from orch.managed.new_fields import empty, new_fields
-from orch.managed.prune import prune
 from orch.managed.schema import Record, tracked, whole
 from orch.managed.sets import FieldSet
 
@@ -114,7 +114,7 @@ def applied(kind: Kind[T], old: T | None, application: Application, now: datetim
     applier = entry_of(application.manager, APPLY, kind.api_version, application.subresource)
     entries = _entries_before(kind, old, part, application.subresource, now)
     fields = extract(application.config, part)
-    new = kind.set_defaults(_merged(kind, old, application.config, fields, entries, applier, part))
+    new = kind.set_defaults(_merged(kind, old, application.config, fields, entries, applier, part, kinds))
     found = compare_objects(old or empty(type(new)), new, part)
     elsewhere = _elsewhere(kind, old, new, entries, application.subresource, kinds) if old is not None else NOWHERE
     if not application.force and old is not None:
@@ -143,15 +143,18 @@ def _merged(
     entries: Entries,
     applier: ManagedFieldsEntry,
     part: Record,
+    kinds: KindTable,
 ) -> T:
     root = whole(kind)
     live = {} if old is None else kind.codec.to_plain(content.with_metadata(old, managed_fields=None))
     wanted = {name: value for name, value in config.items() if name == "metadata" or part.node_of(name) is not None}
     last = managers.owned_by(entries, applier)
-    others = [entry for entry in entries if entry is not last]
-    owned = sets.union(fields, managers.union_of(others))
     merged = merge(live, wanted, root)
-    return kind.codec.from_plain(prune(merged, managers.union_of([last] if last else []), owned, root))
+    if last is not None:
+        owned = managers.by_version([entry for entry in entries if entry is not last])
+        owned[kind.api_version] = sets.union(fields, owned.get(kind.api_version, sets.LEAF))
+        merged = pruned(kind, merged, last, owned, kinds)
+    return kind.codec.from_plain(merged)
 
 
 def _refuse_conflicts(kind: Kind[T], old: T, found: list[FieldConflict], part: Record, manager: str) -> None:

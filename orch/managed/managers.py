@@ -140,10 +140,12 @@ def owned_by(entries: Entries, writer: ManagedFieldsEntry) -> ManagedFieldsEntry
     return next((entry for entry in entries if _is_same(entry, writer)), None)
 
 
-def union_of(entries: Sequence[ManagedFieldsEntry]) -> FieldSet:
-    result: FieldSet = sets.LEAF
+def by_version(entries: Sequence[ManagedFieldsEntry]) -> dict[str, FieldSet]:
+    """apiVersion -> what the entries of that version name."""
+    result: dict[str, FieldSet] = {}
     for entry in entries:
-        result = sets.union(result, sets.decode(entry.fields_v1))
+        version = entry.api_version or ""
+        result[version] = sets.union(result.get(version, sets.LEAF), sets.decode(entry.fields_v1))
     return result
 
 

@@ -187,3 +187,37 @@ async def test_managers_of_two_forms_of_one_object_meet() -> None:
         patch = {"spec": {"metrics": [cpu]}}
         patched = await w.admin.patch(HORIZONTALPODAUTOSCALERS, "x", "default", patch)
         assert ".spec.targetCPUUtilizationPercentage" not in owners(patched)["old"]
+
+
+def applied_as(kind: Any, old: Any, manager: str, **spec: Any) -> Any:
+    """The stored object after an apply in one of its versions."""
+    present = None if old is None else kind.from_stored(old)
+    application = Application(autoscaler(kind.version, **spec), manager)
+    return kind.to_stored(field_managers.applied(kind, present, application, NOW, kinds=KINDS))
+
+
+def target(stored: Any) -> list[int]:
+    return [metric.resource.target.average_utilization for metric in stored.spec.metrics or ()]
+
+
+CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}}
+V1, V2 = HORIZONTALPODAUTOSCALERS_V1, HORIZONTALPODAUTOSCALERS
+
+
+def test_what_was_applied_in_one_version_goes_by_another() -> None:
+    """1. in v1 with a target for the CPU 2. in v2 without: its metrics are the default again 3. and back, where the
+    default is set later, on the stored object."""
+    first = applied_as(V1, None, "me", targetCPUUtilizationPercentage=50)
+    second = applied_as(V2, first, "me", minReplicas=2)
+    third = applied_as(V2, second, "me", minReplicas=2, metrics=[CPU])
+    fourth = applied_as(V1, third, "me")
+    assert [target(one) for one in (first, second, third, fourth)] == [[50], [80], [50], []]
+    assert [one.spec.min_replicas for one in (first, second, third, fourth)] == [None, 2, 2, None]
+
+
+def test_what_others_own_in_another_version_stays() -> None:
+    """`other` owns the metric by its path in v1; `me` takes it back in v2, where its path is another."""
+    mine = applied_as(V2, None, "me", metrics=[CPU], minReplicas=2)
+    both = applied_as(V1, mine, "other", targetCPUUtilizationPercentage=50)
+    left = applied_as(V2, both, "me")
+    assert (target(left), left.spec.min_replicas) == ([50], None)
