@@ -1,6 +1,8 @@
 """Discovery documents (meta/v1 APIGroupList, APIResourceList; apidiscovery.k8s.io APIGroupDiscoveryList) from the kind
 table. Pure: table in, plain data out."""
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 from orch.api.kind import Kind, KindTable
 
 CHANGE_VERBS = ["get", "patch", "update"]
+STORAGE_HASH_BYTES = 8
 
 AnyKind = Kind[Any]
 
@@ -105,9 +108,16 @@ def _resources(kind: AnyKind) -> list[dict[str, Any]]:
         "verbs": list(kind.verbs),
         "shortNames": list(kind.short_names),
         "categories": list(kind.categories),
+        "storageVersionHash": "" if kind.virtual else storage_version_hash(kind.stored),
     }
-    entries = [{key: value for key, value in own.items() if value != []}]
+    entries = [{key: value for key, value in own.items() if value not in ([], "") or key == "singularName"}]
     return entries + [_subresource(kind, name, subresource) for name, subresource in served_subresources(kind)]
+
+
+def storage_version_hash(kind: AnyKind) -> str:
+    """Tells clients when the form in which objects are stored changes (apiserver `discovery.StorageVersionHash`)."""
+    digest = hashlib.sha256(f"{kind.group}/{kind.version}/{kind.kind}".encode()).digest()
+    return b64encode(digest[:STORAGE_HASH_BYTES]).decode()
 
 
 def _subresource(kind: AnyKind, name: str, subresource: Subresource) -> dict[str, Any]:

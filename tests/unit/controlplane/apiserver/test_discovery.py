@@ -5,6 +5,8 @@ from typing import Any
 
 import aiohttp
 
+import pytest
+
 from controlplane.apiserver import discovery
 from orch.api.codec import UntypedCodec
 from orch.api.kind import Kind
@@ -26,6 +28,23 @@ def test_groups_and_resources() -> None:
     assert entries["deployments"]["shortNames"] == ["deploy"]
     assert (entries["deployments/scale"]["group"], entries["deployments/scale"]["kind"]) == ("autoscaling", "Scale")
     assert entries["deployments/status"]["kind"] == "Deployment"
+
+
+@pytest.mark.parametrize(
+    ("group", "version", "resource", "storage_hash"),
+    [
+        pytest.param("", "v1", "pods", "xPOwRZ+Yhw8=", id="as kube-apiserver has it"),
+        pytest.param("apps", "v1", "deployments", "8aSe+NMegvE=", id="in a group"),
+        pytest.param("events.k8s.io", "v1", "events", "r2yiGXH7wu8=", id="of the form that is stored"),
+        pytest.param("", "v1", "pods/status", None, id="none of a subresource"),
+        pytest.param("authentication.k8s.io", "v1", "tokenreviews", None, id="none of what is kept nowhere"),
+    ],
+)
+def test_storage_version_hashes(group: str, version: str, resource: str, storage_hash: str | None) -> None:
+    document = discovery.resource_list(builtin_kinds(), group, version)
+    assert document is not None
+    [entry] = [entry for entry in document["resources"] if entry["name"] == resource]
+    assert entry.get("storageVersionHash") == storage_hash
 
 
 def test_a_kind_registered_later_is_served() -> None:
