@@ -15,6 +15,8 @@ T = TypeVar("T", bound=Object)
 
 GENERATED_NAME_MAX_CHARS = 63
 NAME_SUFFIX_CHARS = 5
+NO_REVISION = ("", "0")
+"""resourceVersions that name none: apiserver reads both as 0."""
 COLLECTIONS = ("annotations", "labels", "finalizers", "owner_references")
 
 
@@ -61,7 +63,7 @@ def generated_name(base: str, suffix: str) -> str:
 
 
 def for_create(kind: Kind[Any], obj: T, namespace: str, *, uid: str, now: datetime, generation: int | None) -> T:
-    if obj.metadata.resource_version:
+    if obj.metadata.resource_version not in NO_REVISION:
         raise BadRequest("resourceVersion should not be set on objects to be created")
     _check_path_segment(kind, obj.metadata.name)
     return content.with_metadata(
@@ -72,6 +74,7 @@ def for_create(kind: Kind[Any], obj: T, namespace: str, *, uid: str, now: dateti
         deletion_timestamp=None,
         deletion_grace_period_seconds=None,
         self_link=None,
+        resource_version="",
         generation=generation,
         **_without_empties(obj.metadata),
     )
@@ -90,8 +93,8 @@ def for_update(kind: Kind[Any], new: T, old: T) -> T:
 
 
 def check_unchanged_since(kind: Kind[Any], new: ObjectMeta, old: ObjectMeta) -> None:
-    """A resourceVersion or uid in the new object is a precondition. Raises Conflict."""
-    if new.resource_version and new.resource_version != old.resource_version:
+    """A resourceVersion or uid in the new object is a precondition; resourceVersion "0" is none. Raises Conflict."""
+    if new.resource_version not in (*NO_REVISION, old.resource_version):
         raise failures.conflict(kind, old.name)
     if new.uid and new.uid != old.uid:
         why = f"Precondition failed: UID in precondition: {new.uid}, UID in object meta: {old.uid}"

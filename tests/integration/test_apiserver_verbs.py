@@ -371,3 +371,11 @@ async def test_what_is_too_large(http: aiohttp.ClientSession, size: int) -> None
     data, content = io.BytesIO(json.dumps(pod).encode()), {"Content-Type": "application/json"}
     async with http.post("/api/v1/namespaces/default/pods", data=data, headers=content) as response:
         assert brief(await response.json()) == (413, "RequestEntityTooLarge", [])
+
+
+async def test_resource_version_0_is_no_precondition(http: aiohttp.ClientSession) -> None:
+    body = {"metadata": {"name": "a", "resourceVersion": "0"}, "data": {"a": "1"}}
+    assert (await call(http, "POST", CONFIGMAPS, body))["metadata"]["resourceVersion"] != "0"
+    assert (await call(http, "PUT", f"{CONFIGMAPS}/a", body | {"data": {"a": "2"}}))["data"] == {"a": "2"}
+    body["metadata"]["resourceVersion"] = "1"
+    assert (await call(http, "PUT", f"{CONFIGMAPS}/a", body))["reason"] == "Conflict"
