@@ -15,6 +15,7 @@ from orch.api.kind import Kind
 from orch.api.meta import Object
 from orch.api.schema import fields_of
 from orch.client.client import PatchType
+from orch.errors import BadRequest, Invalid
 from orch.patch.patches import apply_patch
 
 T = TypeVar("T", bound=Object)
@@ -32,12 +33,15 @@ def patched(
     untouched = _untouched(type(obj), patch, patch_type)
     source = replace(obj, **dict(untouched)) if untouched else obj
     plain = apply_patch(kind, kind.codec.to_plain(_without_managers(source) if entries else source), patch, patch_type)
-    new = validated(
-        kind.codec.decode_lenient(plain),
-        field_validation,
-        context.warn,
-        lambda why: failures.invalid_value(kind, obj.metadata.name, "patch", patch, why),
-    )
+
+    def refusal(why: str) -> Invalid:
+        return failures.invalid_value(kind, obj.metadata.name, "patch", patch, why)
+
+    try:
+        decoded = kind.codec.decode_lenient(plain)
+    except BadRequest as error:  # Not the body is malformed: what it makes of the object is no such object.
+        raise refusal(str(error)) from error
+    new = validated(decoded, field_validation, context.warn, refusal)
     new = content.with_metadata(new, managed_fields=entries) if entries else new
     return replace(new, **{name: getattr(obj, name) for name, _ in untouched}) if untouched else new
 

@@ -379,3 +379,22 @@ async def test_resource_version_0_is_no_precondition(http: aiohttp.ClientSession
     assert (await call(http, "PUT", f"{CONFIGMAPS}/a", body | {"data": {"a": "2"}}))["data"] == {"a": "2"}
     body["metadata"]["resourceVersion"] = "1"
     assert (await call(http, "PUT", f"{CONFIGMAPS}/a", body))["reason"] == "Conflict"
+
+
+@pytest.mark.parametrize(
+    ("media", "patch"),
+    [
+        pytest.param("strategic-merge-patch", {"metadata": {"labels": "no map"}}, id="strategic"),
+        pytest.param("merge-patch", {"metadata": {"labels": "no map"}}, id="merge"),
+        pytest.param("json-patch", [{"op": "add", "path": "/metadata/labels", "value": "no map"}], id="json"),
+    ],
+)
+async def test_a_patch_that_breaks_a_fields_type_is_invalid(
+    http: aiohttp.ClientSession, media: str, patch: Any
+) -> None:
+    await create(http, "a")
+    answer = await call(http, "PATCH", f"{CONFIGMAPS}/a", patch, **{"Content-Type": f"application/{media}+json"})
+    assert (answer["code"], answer["reason"]) == (422, "Invalid")
+    [cause] = answer["details"]["causes"]
+    assert cause["field"] == "patch"
+    assert 'metadata.labels: expected a map, found the string "no map"' in cause["message"]
