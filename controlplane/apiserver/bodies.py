@@ -99,17 +99,18 @@ def decode_object(
             else codec.decode(data)
         )
     except UNREADABLE:
-        _check_type(_type_head(data), api_version, name)
+        _check_type(_type_head(data, name), api_version, name)
         obj = _decode_lenient(codec, data, api_version, name, validation, warn)
     _check_type(obj, api_version, name)
     return obj  # type: ignore[no-any-return]
 
 
-def _type_head(data: bytes) -> _TypeHead:
+def _type_head(data: bytes, kind: str) -> _TypeHead:
     try:
         return msgspec.json.decode(data, type=_TypeHead)
     except UNREADABLE as error:
-        raise BadRequest(f"the object provided is unrecognized (must be a JSON object): {error}") from error
+        why = f"couldn't get version/kind; json parse error: {error}"
+        raise BadRequest(f"the object provided is unrecognized (must be of type {kind}): {why}") from error
 
 
 def _check_type(head: Any, api_version: str, kind: str) -> None:

@@ -398,3 +398,10 @@ async def test_a_patch_that_breaks_a_fields_type_is_invalid(
     [cause] = answer["details"]["causes"]
     assert cause["field"] == "patch"
     assert 'metadata.labels: expected a map, found the string "no map"' in cause["message"]
+
+
+async def test_a_body_that_is_no_json_is_told_what_it_had_to_be(http: aiohttp.ClientSession) -> None:
+    async with http.post("/api/v1/namespaces", data=b"kind: Pod", headers={"Content-Type": ""}) as response:
+        answer = await response.json()
+    assert (response.status, answer["reason"]) == (400, "BadRequest")
+    assert answer["message"].startswith("the object provided is unrecognized (must be of type Namespace): ")

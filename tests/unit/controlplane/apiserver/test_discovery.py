@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import aiohttp
-
 import pytest
 
 from controlplane.apiserver import discovery
