@@ -1,6 +1,6 @@
 """The number behind a pod's priority class, and at most one default class. As the plugin Priority of kube-apiserver."""
 
-from typing import Any
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -25,6 +25,8 @@ class PriorityAdmission:
         elif request.kind is PODS and request.operation is Operation.CREATE:
             pod: Pod = obj
             return replace(pod, spec=with_priority(pod.spec, await self._class_of(pod), pod.metadata.name))
+        elif request.kind is PODS and request.operation is Operation.UPDATE and not request.subresource:
+            return _keeping_priority(obj, cast(Pod, request.old).spec)
         return obj
 
     def _check_only_default(self, priority_class: PriorityClass) -> None:
@@ -47,6 +49,17 @@ class PriorityAdmission:
         """The lowest of them, should there be several."""
         classes = (stored.obj for stored in self._cache.select(PRIORITYCLASSES, EVERYTHING))
         return min((c for c in classes if c.global_default), key=lambda c: c.value, default=None)
+
+
+def _keeping_priority(pod: Pod, old: PodSpec) -> Pod:
+    """Who replaces a pod by its manifest does not say what admission added to it."""
+    spec = pod.spec
+    kept = replace(
+        spec,
+        priority=old.priority if spec.priority is None else spec.priority,
+        preemption_policy=spec.preemption_policy or old.preemption_policy,
+    )
+    return pod if kept == spec else replace(pod, spec=kept)
 
 
 def with_priority(spec: PodSpec, priority_class: PriorityClass, pod_name: str) -> PodSpec:

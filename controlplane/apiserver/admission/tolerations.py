@@ -21,10 +21,11 @@ class DefaultTolerations:
         self._toleration_s = toleration_s
 
     async def admit(self, request: Request, obj: Any) -> Any:
-        if request.operation is not Operation.CREATE or request.kind is not PODS:
+        if request.operation is Operation.DELETE or request.kind is not PODS or request.subresource:
             return obj
         pod: Pod = obj
-        return replace(pod, spec=with_tolerations(pod.spec, self._toleration_s))
+        spec = with_tolerations(pod.spec, self._toleration_s)
+        return pod if spec is pod.spec else replace(pod, spec=spec)
 
 
 def with_tolerations(spec: PodSpec, seconds: int) -> PodSpec:

@@ -109,6 +109,17 @@ async def test_what_a_pod_gets_when_it_says_nothing() -> None:
 
 
 @virtual
+async def test_a_pod_replaced_by_its_manifest_keeps_what_admission_added() -> None:
+    async with world() as w:
+        named = {"service_account_name": "default", "automount_service_account_token": False}
+        pod = new_pod(spec=named)
+        before = (await w.admin.create(PODS, pod)).spec
+        labelled = replace(pod, metadata=replace(pod.metadata, labels={"a": "b"}))
+        after = await w.admin.update(PODS, labelled)
+        assert (after.metadata.labels, after.spec) == ({"a": "b"}, before)
+
+
+@virtual
 async def test_a_named_service_account_must_exist() -> None:
     async with world() as w:
         pod = new_pod(spec={"service_account_name": "robot"})
