@@ -19,6 +19,7 @@ from controlplane.controllers.service_account import service_account_controller
 from controlplane.controllers.storage.claims import claim_controller
 from controlplane.controllers.storage.ephemeral import ephemeral_volume_controller
 from controlplane.controllers.storage.volumes import volume_controller
+from controlplane.controllers.system_namespaces import system_namespaces_controller
 from orch.api.kind import Kind, KindTable
 from orch.client.client import Client
 from orch.client.events import EventRecorder
@@ -68,6 +69,7 @@ class ControllerManager:
             node_lifecycle_controller(informers, self._clock.now()),
             pod_garbage_controller(informers),
             service_account_controller(informers),
+            system_namespaces_controller(informers),
             root_ca_controller(informers, self._root_ca),
             claim_controller(informers),
             volume_controller(informers),
