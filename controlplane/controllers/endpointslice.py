@@ -31,7 +31,7 @@ from controlplane.controllers.backends import (
 )
 from controlplane.controllers.ownership import reference_to
 from controlplane.controllers.runner import Controller, Watch, own_key
-from orch.api.endpoints import Endpoints
+from orch.api.endpoints import SKIP_MIRROR, Endpoints
 from orch.api.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from orch.api.kinds import ENDPOINTS, ENDPOINTSLICES, PODS, SERVICES
 from orch.api.meta import Object, ObjectMeta
@@ -44,7 +44,6 @@ ENDPOINTS_MAX = 100
 MANAGER = "endpointslice-controller.k8s.io"
 MIRROR_MANAGER = "endpointslicemirroring-controller.k8s.io"
 MANAGERS = (MANAGER, MIRROR_MANAGER)
-SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 SERVICE_INDEX = "service"
 NOT_COPIED_LABELS = frozenset({MANAGED_BY, SERVICE_NAME, HEADLESS})
 

@@ -1,4 +1,4 @@
-"""The namespaces that every cluster has: one that somebody deletes returns. As kube-apiserver's controller of this name.
+"""The namespaces that every cluster has: one that somebody deletes returns (as kube-apiserver's controller of it).
 
 The server makes them at its start (registry/bootstrap.py); of the four only kube-node-lease may be deleted at all.
 """

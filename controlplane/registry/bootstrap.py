@@ -8,19 +8,24 @@ answers at that address itself.
 
 import ipaddress
 from contextlib import suppress
+from typing import TypeVar
 
 import structlog
 
 from controlplane.registry.interface import Api, RequestContext, User, WriteOptions
+from orch.api.endpoints import SKIP_MIRROR, EndpointAddress, Endpoints, EndpointsPort, EndpointSubset
 from orch.api.endpointslice import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
-from orch.api.kinds import ENDPOINTSLICES, NAMESPACES, PRIORITYCLASSES, SERVICES, STORAGECLASSES
-from orch.api.meta import ObjectMeta
+from orch.api.kind import Kind
+from orch.api.kinds import ENDPOINTS, ENDPOINTSLICES, NAMESPACES, PRIORITYCLASSES, SERVICES, STORAGECLASSES
+from orch.api.meta import Object, ObjectMeta
 from orch.api.namespace import Namespace
 from orch.api.priorityclass import SYSTEM_CLASSES
 from orch.api.service import Service, ServicePort, ServiceSpec
 from orch.api.storageclass import DEFAULT_ANNOTATIONS, StorageClass
 from orch.api.volume_binding import PROVISIONER
 from orch.errors import AlreadyExists, Invalid
+
+T = TypeVar("T", bound=Object)
 
 log = structlog.get_logger(__name__)
 
@@ -77,16 +82,17 @@ async def create_system_services(api: Api, service_cidr: str, api_address: str, 
             # A cluster from before these Services may have given the address away: it must still start.
             log.error("system_service_not_created", namespace=namespace, name=name, error=str(error))
     if api_address:
-        await _publish(api, api_endpoints(api_address, api_port))
+        await _publish(api, ENDPOINTS, old_api_endpoints(api_address, api_port))
+        await _publish(api, ENDPOINTSLICES, api_endpoints(api_address, api_port))
 
 
-async def _publish(api: Api, endpoints: EndpointSlice) -> None:
+async def _publish(api: Api, kind: Kind[T], endpoints: T) -> None:
     """Also when the address or port has changed since the last start."""
     namespace, name = endpoints.metadata.namespace, endpoints.metadata.name
     try:
-        await api.create(BOOTSTRAP_CONTEXT, ENDPOINTSLICES, namespace, endpoints, WriteOptions())
+        await api.create(BOOTSTRAP_CONTEXT, kind, namespace, endpoints, WriteOptions())
     except AlreadyExists:
-        await api.update(BOOTSTRAP_CONTEXT, ENDPOINTSLICES, namespace, name, endpoints, WriteOptions())
+        await api.update(BOOTSTRAP_CONTEXT, kind, namespace, name, endpoints, WriteOptions())
 
 
 def api_service(network: ipaddress.IPv4Network, api_port: int) -> Service:
@@ -102,6 +108,15 @@ def dns_service(network: ipaddress.IPv4Network) -> Service:
     )
     spec = ServiceSpec(ports=ports, cluster_ip=str(network[DNS_PLACE]))
     return Service(metadata=ObjectMeta(name="kube-dns", namespace="kube-system", labels=DNS_LABELS), spec=spec)
+
+
+def old_api_endpoints(address: str, port: int) -> Endpoints:
+    """For those who read Endpoints still. The label: no controller makes a slice of it, since there is one."""
+    ports = (EndpointsPort(name="https", port=port, protocol="TCP"),)
+    return Endpoints(
+        metadata=ObjectMeta(name="kubernetes", namespace="default", labels={SKIP_MIRROR: "true"}),
+        subsets=(EndpointSubset(addresses=(EndpointAddress(ip=address),), ports=ports),),
+    )
 
 
 def api_endpoints(address: str, port: int) -> EndpointSlice:

@@ -12,6 +12,9 @@ from orch.api.metadata import metadata_rules
 from orch.api.shared import ObjectReference
 from orch.errors import Cause
 
+SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
+"""Label of Endpoints of which no EndpointSlices are made."""
+
 
 class EndpointAddress(ApiStruct):
     is_atomic: ClassVar[bool] = True

@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.store.memory import MemoryBackend
-from orch.api.kinds import ENDPOINTSLICES, SERVICES
+from orch.api.kinds import ENDPOINTS, ENDPOINTSLICES, SERVICES
 from orch.api.meta import ObjectMeta
 from orch.api.service import Service, ServicePort, ServiceSpec
 from orch.errors import Invalid
@@ -44,6 +44,9 @@ async def test_the_endpoint_of_the_api_follows_the_settings_from_start_to_start(
             [found] = (await w.admin.list(ENDPOINTSLICES, label_selector="kubernetes.io/service-name=kubernetes")).items
             assert [endpoint.addresses for endpoint in found.endpoints] == [(address,)]
             assert [(entry.name, entry.port) for entry in found.ports or ()] == [("https", port)]
+            [subset] = (await w.admin.get(ENDPOINTS, "kubernetes", "default")).subsets or ()
+            assert [each.ip for each in subset.addresses or ()] == [address]
+            assert [(each.name, each.port) for each in subset.ports or ()] == [("https", port)]
 
 
 @virtual
