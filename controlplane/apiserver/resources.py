@@ -70,6 +70,8 @@ class Resources:
             await self._refuse_unknown(request.method, context, path)
             raise no_such_path()
         call = Call(request, context, path, kind, query, wanted, warnings)
+        if kind.deprecated:
+            context.warn(kind.deprecated)
         method, what = request.method, path.subresource or ("object" if path.name else "collection")
         is_watch = method == "GET" and not path.subresource and query.flag("watch")
         if not path.subresource and (WATCH if is_watch else verb_of(method, path)) not in kind.verbs:

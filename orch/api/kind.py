@@ -98,6 +98,9 @@ class Kind(Generic[T]):
     """What may be done with its objects. A kind that lacks some is kept nowhere: reviews, which ask the server
     something and are answered at once, and metrics, which are made when they are read."""
 
+    deprecated: str = ""
+    """The warning that every request on it gets: `v1 Endpoints is deprecated in v1.33+; use ...`."""
+
     @property
     def virtual(self) -> bool:
         """Kept nowhere."""

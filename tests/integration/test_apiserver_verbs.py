@@ -405,3 +405,12 @@ async def test_a_body_that_is_no_json_is_told_what_it_had_to_be(http: aiohttp.Cl
         answer = await response.json()
     assert (response.status, answer["reason"]) == (400, "BadRequest")
     assert answer["message"].startswith("the object provided is unrecognized (must be of type Namespace): ")
+
+
+@pytest.mark.parametrize("query", ["", "?watch=true&timeoutSeconds=1"])
+async def test_endpoints_are_deprecated(http: aiohttp.ClientSession, query: str) -> None:
+    async with http.get(f"/api/v1/endpoints{query}") as response:
+        warning = response.headers["Warning"]
+    assert warning == '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    async with http.get("/api/v1/services") as response:
+        assert "Warning" not in response.headers

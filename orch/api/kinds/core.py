@@ -181,6 +181,7 @@ ENDPOINTS: Kind[Endpoints] = Kind(
     validate=validate_endpoints,
     validate_update=validate_metadata_update,
     short_names=("ep",),
+    deprecated="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 )
 
 EVENTS: Kind[Event] = Kind(
