@@ -14,7 +14,8 @@ from controlplane.registry.interface import User
 from orch.api.identities import AUTHENTICATED
 from orch.errors import Unauthorized
 
-ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
+UNAUTHENTICATED = "system:unauthenticated"
+ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 
 TokenAuthenticator = Callable[[str], Awaitable[User | None]]
 """A bearer token's user, None when it is not valid."""

@@ -15,6 +15,7 @@ HOP_BY_HOP = frozenset(
 WEBSOCKET_HANDSHAKE = frozenset(
     {"sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-protocol"}
 )
+IMPERSONATION = "impersonate-"
 CREDENTIALS = frozenset({"authorization"})
 """They are for this server; a pod must not see them."""
 
@@ -54,7 +55,8 @@ def relocated(location: str, *, prefix: str, host: str) -> str:
 def _end_to_end(headers: Headers, dropped: frozenset[str]) -> CIMultiDict[str]:
     named = {name.strip().lower() for value in headers.getall("Connection", ()) for name in value.split(",")}
     gone = HOP_BY_HOP | dropped | named
-    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in gone)
+    kept = ((name, value) for name, value in headers.items() if name.lower() not in gone)
+    return CIMultiDict((name, value) for name, value in kept if not name.lower().startswith(IMPERSONATION))
 
 
 def wants_websocket(headers: Mapping[str, str]) -> bool:

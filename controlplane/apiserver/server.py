@@ -14,6 +14,7 @@ from aiohttp.web import BaseRequest, StreamResponse
 
 from controlplane.apiserver.authn import TokenAuthenticator, authenticate
 from controlplane.apiserver.health import HEALTH_PATHS, Check, health, version
+from controlplane.apiserver.impersonation import as_asked
 from controlplane.apiserver.negotiation import PLAIN, negotiate
 from controlplane.apiserver.nonresource import Document, NonResources
 from controlplane.apiserver.paths import PROXY, parse_resource, segments
@@ -52,6 +53,7 @@ class ApiServer:
         self.started = asyncio.Event()
         self.addresses: list[tuple[str, int]] = []
         self._server: web.Server | None = None
+        self._authorize = api.authorize
         self._settings = settings
         self._token_user = token_user
         self._checks = checks
@@ -120,6 +122,7 @@ class ApiServer:
         user = await authenticate(request, self._token_user)
         self._requests += 1
         context = RequestContext(user, f"{self._request_prefix}-{self._requests}", warnings.append)
+        context = await as_asked(request, context, self._authorize)
         resource = parse_resource(parts)
         if resource is None:
             response = await self._non_resources.serve(request, context, parts, query)

@@ -88,7 +88,13 @@ POD_ADDRESS = EndpointAddress(ip="10.0.0.1", target_ref=ObjectReference(kind="Po
 
 
 async def test_the_rest_of_the_path_is_the_pods(http: aiohttp.ClientSession, streams: FakeStreams) -> None:
-    headers = {"Authorization": "Bearer secret", "X-Own": "1", "Accept": "text/html", "X-Forwarded-For": "1.2.3.4"}
+    headers = {
+        "Authorization": "Bearer secret",
+        "Impersonate-User": "anna",
+        "X-Own": "1",
+        "Accept": "text/html",
+        "X-Forwarded-For": "1.2.3.4",
+    }
     async with http.get(f"{PODS_PATH}/web:8080/proxy/a%2Fb//c/?q=%20x&y", headers=headers) as response:
         seen = await response.json()
     assert seen["target"] == "/a%2Fb//c/?q=%20x&y"
@@ -97,6 +103,7 @@ async def test_the_rest_of_the_path_is_the_pods(http: aiohttp.ClientSession, str
     assert got["X-Forwarded-Uri"] == f"{PODS_PATH}/web:8080/proxy/a%2Fb//c/"
     assert (got["X-Forwarded-Proto"], got["X-Forwarded-Host"]) == ("https", got["Host"])
     assert "Authorization" not in got
+    assert "Impersonate-User" not in got
     assert streams.forwards[0].port == 8080
 
 
