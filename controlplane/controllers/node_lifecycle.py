@@ -8,6 +8,7 @@ Invariant: no pod is evicted before its tolerationSeconds have passed since the 
 controller started, whichever is later.
 """
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -42,12 +43,27 @@ MASS_RECOVERY_GRACE_S = 30.0
 """How long nodes have to come back after the first of them, once most were lost."""
 RESTORE_DELAY_S = 2.0
 """After a node is back its agent has this long to report its pods."""
+FIRST_REPORT_WAIT_S = 60.0
+"""How long a new Node may say nothing of its state (nodeStartupGracePeriod of kube-controller-manager)."""
+UNREPORTED_TYPES = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+UNREPORTED_REASON, UNREPORTED_MESSAGE = "NodeStatusNeverUpdated", "Kubelet never posted node status."
 LOST_REASON = "NodeLost"
 LOST_INDEX = "lost"
 
 
 def reconcile(node: Node, pods: Sequence[Pod], deadlines_from: datetime | None, now: datetime) -> Decision:
     """`pods`: all that are bound to the node. `deadlines_from`: none begins before it; None: nothing is evicted."""
+    unreported_in_s = _unreported_in_s(node, now)
+    if unreported_in_s == 0:
+        return Decision((_never_reported(node, now),))  # The taints follow from it.
+    decision = _on_conditions(node, pods, deadlines_from, now)
+    waits = (decision.requeue_after_s, unreported_in_s)
+    return dataclasses.replace(
+        decision, requeue_after_s=min((wait for wait in waits if wait is not None), default=None)
+    )
+
+
+def _on_conditions(node: Node, pods: Sequence[Pod], deadlines_from: datetime | None, now: datetime) -> Decision:
     taints = desired_taints(node, now)
     actions: list[Action] = []
     if taints != (node.spec.taints or ()):
@@ -65,6 +81,36 @@ def reconcile(node: Node, pods: Sequence[Pod], deadlines_from: datetime | None, 
     due, next_s = _evictions(pods, executing, deadlines_from, now)
     actions += [Delete(PODS, pod.metadata.namespace, pod.metadata.name, pod.metadata.uid) for pod in due]
     return Decision(tuple(actions), requeue_after_s=next_s, events=tuple(_announce(pod) for pod in due))
+
+
+def _unreported_in_s(node: Node, now: datetime) -> float | None:
+    """In how many seconds it counts as unknown whether the node is there; None: it has said something."""
+    if _ready_condition(node) is not None:
+        return None
+    since = node.metadata.creation_timestamp or now
+    return max(0.0, FIRST_REPORT_WAIT_S - (now - since).total_seconds())
+
+
+def _never_reported(node: Node, now: datetime) -> Patch:
+    time, created = _shown(now), node.metadata.creation_timestamp
+    conditions = [
+        {
+            "type": type_,
+            "status": "Unknown",
+            "reason": UNREPORTED_REASON,
+            "message": UNREPORTED_MESSAGE,
+            "lastTransitionTime": time,
+            "lastHeartbeatTime": _shown(created) if created else None,
+        }
+        for type_ in UNREPORTED_TYPES
+        if all(condition.type != type_ for condition in node.status.conditions or ())
+    ]
+    patch = {"metadata": {"uid": node.metadata.uid}, "status": {"conditions": conditions}}
+    return Patch(NODES, "", node.metadata.name, patch, subresource="status")
+
+
+def _shown(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def desired_taints(node: Node, now: datetime) -> tuple[Taint, ...]:
@@ -177,7 +223,7 @@ def _set_ready(pod: Pod, status: str, reason: str | None, message: str | None, n
         "status": status,
         "reason": reason,
         "message": message,
-        "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lastTransitionTime": _shown(now),
     }
     patch = {"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [condition]}}
     return Patch(PODS, pod.metadata.namespace, pod.metadata.name, patch, subresource="status")

@@ -61,6 +61,25 @@ def test_a_node_that_is_not_ready_is_tainted_twice(ready: str, key: str) -> None
     )  # fmt: skip
 
 
+def silent_node(age_s: float) -> Node:
+    """Somebody created it, and no agent has spoken for it."""
+    bare = node()
+    metadata = replace(bare.metadata, creation_timestamp=ago(age_s))
+    return replace(bare, metadata=metadata, status=replace(bare.status, conditions=None))
+
+
+def test_a_node_that_never_reports_is_unknown_after_a_while() -> None:
+    early = decide(silent_node(20))
+    assert not [action for action in early.actions if isinstance(action, Patch)]
+    assert early.requeue_after_s == 40
+    (patch,) = decide(silent_node(60)).actions
+    assert isinstance(patch, Patch)
+    assert patch.subresource == "status"
+    conditions = patch.patch["status"]["conditions"]
+    assert [each["type"] for each in conditions] == ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"]
+    assert {(each["status"], each["reason"]) for each in conditions} == {("Unknown", "NodeStatusNeverUpdated")}
+
+
 def test_the_taints_go_when_the_node_is_ready_and_others_stay() -> None:
     own = Taint(key="gpu", value="yes", effect="NoSchedule")
     back = node(taints=(own, Taint(key=UNREACHABLE, effect="NoExecute", time_added=ago(9))))
