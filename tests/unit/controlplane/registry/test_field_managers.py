@@ -220,4 +220,4 @@ def test_what_others_own_in_another_version_stays() -> None:
     mine = applied_as(V2, None, "me", metrics=[CPU], minReplicas=2)
     both = applied_as(V1, mine, "other", targetCPUUtilizationPercentage=50)
     left = applied_as(V2, both, "me")
-    assert (target(left), left.spec.min_replicas) == ([50], None)
+    assert (target(left), left.spec.min_replicas) == ([50], 1)
