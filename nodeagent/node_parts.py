@@ -49,6 +49,7 @@ from nodeagent.probes.prober import Prober
 from nodeagent.runtime.cgroups import Cgroups, Layout
 from nodeagent.runtime.interface import Resources
 from nodeagent.runtime.runtime import CrunRuntime
+from nodeagent.runtime.usage import working_set_bytes
 from nodeagent.shutdown import ShutdownPeriod
 from nodeagent.static_pods import StaticPods
 from nodeagent.usage_reporter import UsageReporter
@@ -292,7 +293,7 @@ class NodeParts:
         """Of the node's share, by its cgroup; of the machine, when the node has all of it."""
         if not self._options.memory:
             return memory_available_bytes()
-        return self._machine.memory_bytes - self._cgroups.working_set_bytes(self._options.cgroup_root)
+        return self._machine.memory_bytes - working_set_bytes(self._cgroups, self._options.cgroup_root)
 
 
 async def _collect_garbage(images: NodeImages) -> None:

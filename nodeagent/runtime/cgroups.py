@@ -13,6 +13,7 @@ import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from nodeagent.runtime import device_filter
 from nodeagent.runtime.interface import UNLIMITED, MemoryInUse, Resources, RuntimeFault
 
 LIMITING_CONTROLLERS = ("cpu", "memory", "pids")
@@ -131,10 +132,12 @@ class Cgroups:
             self._make(root, path)
         self.apply(path, resources)
 
-    def deny_device(self, path: str, rule: str) -> None:
-        """`rule` as in devices.deny of cgroup v1. On v2 the OCI runtime's program has the only say."""
+    def deny_device(self, path: str, major: int, minor: int) -> None:
+        """Opening a character device; its node can still be made. Whatever the OCI runtime allowed in this cgroup."""
         if "devices" in self._v1:
-            self._write(os.path.join(self._v1["devices"], path, "devices.deny"), rule)
+            self._write(os.path.join(self._v1["devices"], path, "devices.deny"), f"c {major}:{minor} rw")
+        elif self.is_v2:
+            device_filter.deny_opening(os.path.join(self._unified, path), major, minor)
 
     def apply(self, path: str, resources: Resources) -> None:
         """Sets limits of a live cgroup. Raises MemoryInUse when memory would be shrunk below what is in use; then
@@ -176,25 +179,11 @@ class Cgroups:
 
     def oom_kills(self, path: str) -> int:
         """How many of its processes the kernel killed for memory; 0 when the cgroup is gone."""
-        if self.is_v2:
-            file, key = os.path.join(self._unified, path, "memory.events"), "oom_kill"
-        else:
-            file, key = os.path.join(self._v1["memory"], path, "memory.oom_control"), "oom_kill"
-        return next((int(value) for name, value in _pairs(file) if name == key), 0)
+        file = "memory.events" if self.is_v2 else "memory.oom_control"
+        return self.pairs("memory", path, file).get("oom_kill", 0)
 
     def memory_usage_bytes(self, path: str) -> int:
-        if self.is_v2:
-            return _number(os.path.join(self._unified, path, "memory.current"))
-        return _number(os.path.join(self._v1["memory"], path, "memory.usage_in_bytes"))
-
-    def working_set_bytes(self, path: str) -> int:
-        """Without page cache that the kernel can take back at once, as kubelet's eviction counts (cAdvisor)."""
-        if self.is_v2:
-            file, key = os.path.join(self._unified, path, "memory.stat"), "inactive_file"
-        else:
-            file, key = os.path.join(self._v1["memory"], path, "memory.stat"), "total_inactive_file"
-        reclaimable = next((int(value) for name, value in _pairs(file) if name == key), 0)
-        return max(self.memory_usage_bytes(path) - reclaimable, 0)
+        return self.number("memory", path, "memory.current" if self.is_v2 else "memory.usage_in_bytes")
 
     def text(self, controller: str, path: str, name: str) -> str:
         """One of the cgroup's files; empty when it is not there. On v2 any controller's name will do."""
@@ -247,9 +236,8 @@ class Cgroups:
 
     def _apply_v1(self, path: str, resources: Resources) -> None:
         settings = v1_settings(resources)
-        memory = os.path.join(self._v1["memory"], path)
         limit = resources.memory_limit_bytes
-        if limit is not None and 0 <= limit < _number(os.path.join(memory, "memory.limit_in_bytes")):
+        if limit is not None and 0 <= limit < self.number("memory", path, "memory.limit_in_bytes"):
             settings[:2] = settings[1::-1]  # it may never exceed the limit with swap, which stands first
         for controller, file, value in settings:
             if file.startswith("memory.memsw") and not self.counts_swap:
@@ -320,12 +308,3 @@ def _lines(path: str) -> list[str]:
 
 def _words(path: str) -> list[str]:
     return " ".join(_lines(path)).split()
-
-
-def _pairs(path: str) -> list[tuple[str, str]]:
-    return [(name, value) for name, _, value in (line.partition(" ") for line in _lines(path))]
-
-
-def _number(path: str) -> int:
-    lines = _lines(path)
-    return int(lines[0]) if lines and lines[0] != "max" else 0

@@ -53,8 +53,9 @@ from orch.kit.clock import Clock
 from orch.kit.threads import in_thread
 
 CONTAINER_ID_DIGITS = 32
-CONSOLE = "c 5:1 rwm"
-"""The machine's own terminal: crun lets every container open it, and nothing in the config can take that back."""
+CONSOLE = (5, 1)
+"""The machine's own terminal, by its device number: crun lets every container open it, and nothing in the config can
+take that back."""
 
 log = structlog.get_logger(__name__)
 
@@ -257,7 +258,7 @@ class Containers:
         await conmon.create(self._conmon, oci, made.monitored)
         self._seccomp.keep(seccomp, oci.compiled_filter(made.id))
         if not config.security.privileged:
-            self._cgroups.deny_device(made.record.cgroup, CONSOLE)
+            self._cgroups.deny_device(made.record.cgroup, *CONSOLE)
         made.mark(CREATED, self._clock.now())
 
     def _write_spec(

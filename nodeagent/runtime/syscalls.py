@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import platform
 import socket
 import struct
 from collections.abc import Callable
@@ -25,6 +26,12 @@ CLONE_NEWIPC, CLONE_NEWNET = 0x8000000, 0x40000000
 _PR_SET_CHILD_SUBREAPER = 36
 _SYS_OPENAT2, _SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _SYS_MOUNT_SETATTR = (ctypes.c_long(n) for n in (437, 428, 429, 442))
 """The same numbers on every architecture."""
+_SYS_BPF = ctypes.c_long(321 if platform.machine() == "x86_64" else 280)
+_BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
+_BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
+_BPF_INSTRUCTION_BYTES = 8
+_BPF_LOAD, _BPF_ATTACH = struct.Struct("=IIQQIIQ"), struct.Struct("=IIII")
+"""The beginnings of union bpf_attr (linux/bpf.h); what follows is zero."""
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _MOUNT_ATTR_IDMAP = 0x1, 0x4, 0x100000
 _MOUNT_ATTR_RDONLY = 0x1
@@ -106,6 +113,29 @@ def open_in_root(root: str, path: str) -> int:
         return _check(_libc.syscall(_SYS_OPENAT2, directory, name, ctypes.byref(how), ctypes.sizeof(how)), path)
     finally:
         os.close(directory)
+
+
+def load_device_program(instructions: bytes) -> int:
+    """A BPF program that decides on access to devices, under no licence; its descriptor."""
+    code, licence = ctypes.create_string_buffer(instructions), ctypes.create_string_buffer(b"")
+    count = len(instructions) // _BPF_INSTRUCTION_BYTES
+    addresses = ctypes.addressof(code), ctypes.addressof(licence)
+    return _bpf(_BPF_PROG_LOAD, _BPF_LOAD.pack(_BPF_PROG_TYPE_CGROUP_DEVICE, count, *addresses, 0, 0, 0), "bpf program")
+
+
+def attach_device_program(program: int, cgroup: str) -> None:
+    """To a cgroup v2, beside those that are there: each of them, and each of its ancestors', must allow."""
+    directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        attributes = _BPF_ATTACH.pack(directory, program, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI)
+        _bpf(_BPF_PROG_ATTACH, attributes, cgroup)
+    finally:
+        os.close(directory)
+
+
+def _bpf(command: int, attributes: bytes, what: str) -> int:
+    room = ctypes.create_string_buffer(attributes, len(attributes))
+    return _check(_libc.syscall(_SYS_BPF, command, room, ctypes.c_uint(len(attributes))), what)
 
 
 def become_subreaper() -> None:

@@ -24,16 +24,21 @@ def of_cgroup(cgroups: Cgroups, path: str) -> Usage:
     return _of_v2(cgroups, path) if cgroups.is_v2 else _of_v1(cgroups, path)
 
 
+def working_set_bytes(cgroups: Cgroups, path: str) -> int:
+    """Memory without the page cache that the kernel can take back at once, as kubelet's eviction counts (cAdvisor)."""
+    return _working_set(cgroups, cgroups.memory_usage_bytes(path), cgroups.pairs("memory", path, "memory.stat"))
+
+
 def _of_v2(cgroups: Cgroups, path: str) -> Usage:
     cpu, memory = cgroups.pairs("cpu", path, "cpu.stat"), cgroups.pairs("memory", path, "memory.stat")
-    held = cgroups.number("memory", path, "memory.current")
+    held = cgroups.memory_usage_bytes(path)
     return Usage(
         cpu_ns=cpu.get("usage_usec", 0) * 1000,
         cpu_periods=cpu.get("nr_periods", 0),
         cpu_throttled_periods=cpu.get("nr_throttled", 0),
         cpu_throttled_us=cpu.get("throttled_usec", 0),
         memory_bytes=held,
-        memory_working_set_bytes=max(held - memory.get("inactive_file", 0), 0),
+        memory_working_set_bytes=_working_set(cgroups, held, memory),
         memory_rss_bytes=memory.get("anon", 0),
         page_faults=memory.get("pgfault", 0),
         major_page_faults=memory.get("pgmajfault", 0),
@@ -44,19 +49,24 @@ def _of_v2(cgroups: Cgroups, path: str) -> Usage:
 
 def _of_v1(cgroups: Cgroups, path: str) -> Usage:
     cpu, memory = cgroups.pairs("cpu", path, "cpu.stat"), cgroups.pairs("memory", path, "memory.stat")
-    held = cgroups.number("memory", path, "memory.usage_in_bytes")
+    held = cgroups.memory_usage_bytes(path)
     return Usage(
         cpu_ns=cgroups.number("cpuacct", path, "cpuacct.usage"),
         cpu_periods=cpu.get("nr_periods", 0),
         cpu_throttled_periods=cpu.get("nr_throttled", 0),
         cpu_throttled_us=cpu.get("throttled_time", 0) // 1000,
         memory_bytes=held,
-        memory_working_set_bytes=max(held - memory.get("total_inactive_file", 0), 0),
+        memory_working_set_bytes=_working_set(cgroups, held, memory),
         memory_rss_bytes=memory.get("total_rss", 0),
         page_faults=memory.get("total_pgfault", 0),
         major_page_faults=memory.get("total_pgmajfault", 0),
         processes=cgroups.number("pids", path, "pids.current"),
     )
+
+
+def _working_set(cgroups: Cgroups, held: int, stat: Mapping[str, int]) -> int:
+    """v1 counts the cgroup alone under the plain names."""
+    return max(held - stat.get("inactive_file" if cgroups.is_v2 else "total_inactive_file", 0), 0)
 
 
 def pressure(text: str) -> Pressure:

@@ -135,19 +135,6 @@ def test_a_machine_without_the_controllers_is_refused(tmp_path: Path) -> None:
         Cgroups(Layout(unified=str(tmp_path)))
 
 
-def test_page_cache_that_can_be_taken_back_is_no_use_of_memory(tmp_path: Path) -> None:
-    for name, make, folder, usage, stat in (
-        ("v1", on_v1, "memory/pod", "memory.usage_in_bytes", "inactive_file 1\ntotal_inactive_file 700\n"),
-        ("v2", on_v2, "pod", "memory.current", "anon 100\ninactive_file 700\n"),
-    ):
-        (tmp_path / name).mkdir()
-        cgroups = make(tmp_path / name)
-        cgroups.create("pod", Resources())
-        (tmp_path / name / folder / usage).write_text("1000\n")
-        (tmp_path / name / folder / "memory.stat").write_text(stat)
-        assert cgroups.working_set_bytes("pod") == 300
-
-
 def test_promised_memory_has_two_files_on_v2_and_one_on_v1() -> None:
     promised = Resources(memory_request_bytes=10, memory_min_bytes=20, memory_high_bytes=30)
     assert v2_settings(promised) == [("memory.min", "20"), ("memory.low", "10"), ("memory.high", "30")]

@@ -67,6 +67,12 @@ def test_both_versions_mean_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [V1_FILES, V2_FILES])
+def test_page_cache_that_can_be_taken_back_is_no_use_of_memory(tmp_path: Path, files: dict[str, str]) -> None:
+    made = cgroups(tmp_path, files)
+    assert usage.working_set_bytes(made, "pod") == usage.of_cgroup(made, "pod").memory_working_set_bytes == 700
+
+
+@pytest.mark.parametrize("files", [V1_FILES, V2_FILES])
 def test_what_is_gone_is_zero(tmp_path: Path, files: dict[str, str]) -> None:
     assert usage.of_cgroup(cgroups(tmp_path, files), "gone") == Usage()
 
