@@ -265,7 +265,8 @@ class Containers:
         self, made: Container, sandbox: Sandbox, image: Image, granted: Sequence[str], seccomp: Filter
     ) -> None:
         config = _mapped_mounts(made, sandbox)
-        devices = host.devices() if config.security.privileged else ()
+        granting = host.devices_for_everybody if sandbox.id_mapping else host.devices
+        devices = granting() if config.security.privileged else ()
         namespaces = sandbox.namespaces()
         if config.pid_target:
             namespaces = replace(namespaces, pid=self._pid_namespace(config.pid_target), host_pid=False)

@@ -12,6 +12,8 @@ CAP_SYS_RESOURCE = 24
 OOM_SCORE_ADJ_MIN = -1000
 OPEN_FILES_MAX = 1_048_576
 """What Docker and containerd give, and no kernel refuses (fs.nr_open)."""
+EVERYBODY = 0o006
+"""Mode bits."""
 
 
 def facts(cgroups: Cgroups) -> HostFacts:
@@ -29,6 +31,12 @@ def facts(cgroups: Cgroups) -> HostFacts:
 
 def available_capabilities() -> frozenset[str]:
     return capabilities.names(_mask("CapBnd"))
+
+
+def devices_for_everybody() -> tuple[Device, ...]:
+    """Those that others than their owner and group may read and write. In a pod with a user namespace root is one of
+    these others, but crun makes device nodes anew and gives them to that root: it must not be told of more."""
+    return tuple(device for device in devices() if device.mode & EVERYBODY == EVERYBODY)
 
 
 def devices() -> tuple[Device, ...]:
