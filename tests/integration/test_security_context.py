@@ -28,6 +28,8 @@ from tests.runtime_lab import STEP_TIMEOUT_S, Node, RuntimeLab, running_node, ru
 from tests.unit.nodeagent.machine import a_pod
 
 FOREVER = "while :; do sleep 1; done"
+LINUX = tuple(int(number) for number in os.uname().release.split(".")[:2])
+SHIFTS_TMPFS = pytest.mark.skipif(LINUX < (6, 3), reason="this kernel cannot shift the ids of a tmpfs")
 NAMESPACES = ("net", "ipc", "uts", "pid", "user", "mnt")
 
 
@@ -285,7 +287,10 @@ async def test_a_guaranteed_pod_starts_where_its_score_may_not_be_set(pods: PodL
     assert int(pods.outside(container_id, "oom_score_adj")) == least
 
 
-@pytest.mark.parametrize("host_users", [True, False])
+@pytest.mark.parametrize(
+    "host_users",
+    [True, pytest.param(False, marks=pytest.mark.skipif(LINUX < (6, 3), reason="no shifted ids on tmpfs"))],
+)
 async def test_volumes_and_files_of_a_pod_belong_to_its_ids(pods: PodLab, tmp_path: Path, host_users: bool) -> None:
     """emptyDir on disk and in memory, a Secret, a ConfigMap and the names' files, with an fsGroup."""
     objects = Objects()
