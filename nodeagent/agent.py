@@ -93,6 +93,7 @@ class Agent:
         self._group: asyncio.TaskGroup
         self._orphans: asyncio.Task[None] | None = None
         self._told_node = b""
+        self._adopted = asyncio.Event()
         self._not_ready = "the node has not received its first snapshot"
 
     async def _metrics_text(self, name: str) -> bytes:
@@ -120,6 +121,7 @@ class Agent:
         self._static.read()
         async with asyncio.TaskGroup() as self._group:
             await self._adopt()
+            self._adopted.set()
             self._group.create_task(forever("runtime-exits", self.workers.watch_exits))
             self._group.create_task(forever("link", self._link.run))
             self._group.create_task(forever("node-status", self._watch_node))
@@ -136,6 +138,7 @@ class Agent:
 
     async def shut_down(self, period: ShutdownPeriod) -> None:
         """The machine goes down: pods end, critical ones last. Returns when the control plane was likely told."""
+        await self._adopted.wait()  # what was not found yet would run on
         self.workers.refusing = True
         self._not_ready = SHUTTING_DOWN
         self.tell_node()

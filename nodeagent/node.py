@@ -95,6 +95,7 @@ async def _run_until_told(node: "NodeParts") -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
     loop.add_signal_handler(signal.SIGPWR, node.power_fails.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPWR})  # the supervisor has held it back until now
     try:
         await node.run()
     except asyncio.CancelledError:

@@ -104,7 +104,7 @@ class Supervisor:
         self._command, self._dns_address, self._dns_port = command, dns_address, dns_port
         self._backoff = Backoff[str](RESTART_DELAY_MIN_S, RESTART_DELAY_MAX_S)
         self._child: subprocess.Popen[bytes] | None = None
-        self._stopping = False
+        self._told: signal.Signals | None = None
         self._told_to_stop, self._tell_to_stop = os.pipe()
         """Wakes the wait before a restart: a sleep goes on after a signal."""
 
@@ -117,19 +117,22 @@ class Supervisor:
         become_subreaper()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPWR):
             signal.signal(number, self._stop)
-        while not self._stopping:
+        while self._told is None:
             started = time.monotonic()
             code = self._run_once(inherited)
-            if self._stopping or code == EX_CONFIG:
-                return 0 if self._stopping else code
+            if self._told is not None or code == EX_CONFIG:
+                return code if self._told is None else 0
             self._wait(code, time.monotonic() - started)
         return 0
 
     def _run_once(self, inherited: Inherited) -> int:
         descriptors = (inherited.dns_udp, inherited.dns_tcp, inherited.alive)
+        # The agent inherits the mask: a power failure waits until it can do something about it, instead of killing it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPWR})
         self._child = subprocess.Popen(self._command(inherited), pass_fds=descriptors)
-        if self._stopping:  # the signal came before there was a child to pass it on to
-            os.kill(self._child.pid, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPWR})
+        if self._told is not None:  # the signal came before there was a child to pass it on to
+            os.kill(self._child.pid, self._told)
         return _reap_until(self._child)
 
     def _wait(self, code: int, lived_s: float) -> None:
@@ -140,11 +143,11 @@ class Supervisor:
         select.select([self._told_to_stop], [], [], delay_s)
 
     def _stop(self, number: int, frame: object) -> None:
-        self._stopping = True
+        self._told = signal.SIGPWR if number == signal.SIGPWR else signal.SIGTERM
         os.write(self._tell_to_stop, b"x")
         if self._child is not None and self._child.returncode is None:
             with contextlib.suppress(ProcessLookupError):  # `send_signal` would reap, and `_reap_until` wait in vain
-                os.kill(self._child.pid, signal.SIGPWR if number == signal.SIGPWR else signal.SIGTERM)
+                os.kill(self._child.pid, self._told)
 
 
 def _reap_until(child: "subprocess.Popen[bytes]") -> int:

@@ -46,3 +46,16 @@ async def test_pods_end_in_order_and_what_comes_later_is_refused(tmp_path: Path)
         assert not runtime.running("late-uid")
     stopped = [subject for verb, subject in runtime.calls if verb == "stop_container"]
     assert [name.partition("-")[0] for name in stopped] == ["web", "dns"]
+
+
+async def test_an_agent_told_while_it_starts_ends_the_pods_that_it_finds(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "logs", Program())
+    before, after = (Alone(tmp_path / name, pod("web"), machine=machine) for name in ("before", "after"))
+    async with running(before.agent.run()):
+        await settle(lambda: machine.runtime.running("web-uid"))
+    async with running(after.agent.shut_down(ShutdownPeriod(4, 2))):
+        await asyncio.sleep(0)
+        assert machine.runtime.running("web-uid")
+        async with running(after.agent.run()):
+            await settle(lambda: not machine.runtime.running("web-uid"))
+            await settle(lambda: machine.told.status.reason == "Terminated")

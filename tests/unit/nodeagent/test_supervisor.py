@@ -30,7 +30,9 @@ if sys.argv[2] == "die":
 if sys.argv[2] == "crash" and len(starts.read_text()) < 3:
     sys.exit(1)
 if sys.argv[2] == "power":
+    time.sleep(0.5)
     signal.signal(signal.SIGPWR, lambda *told: (starts.write_text("power"), sys.exit(0)))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPWR})
 time.sleep(60)
 """
 SUPERVISOR = """
@@ -107,10 +109,12 @@ def test_told_to_stop_it_ends_with_the_agent(starts: Path, port: int) -> None:
     assert process.wait(WAIT_S) == 0
 
 
-def test_a_power_failure_is_passed_on_and_nothing_is_started_again(starts: Path, port: int) -> None:
+@pytest.mark.parametrize("after_s", [0.0, 1.0])
+def test_a_power_failure_is_passed_on_and_nothing_is_started_again(starts: Path, port: int, after_s: float) -> None:
+    """Also to an agent that is still busy starting."""
     process = supervise(starts, "power", port)
     until_started(starts, 1)
-    time.sleep(0.3)
+    time.sleep(after_s)
     process.send_signal(signal.SIGPWR)
     assert process.wait(WAIT_S) == 0
     assert starts.read_text() == "power"
