@@ -300,13 +300,6 @@ class AgentLab:
         known = {str(self.state_dir / "logs/pods")}
         return [*(left for left in self.runtime.leftovers() if left not in known), *files, *links, *changed, *mounted]
 
-    def surroundings(self) -> set[str]:
-        """Mounts that the agent sees, files in its folders, links of its network."""
-        mounts = {line.split()[4] for line in Path(f"/proc/{self.pid}/mountinfo").read_text().splitlines()}
-        files = {str(path) for root in (self.run_dir, self.state_dir) for path in root.rglob("*")}
-        links = {link["ifname"] for link in json.loads(self.netns.ip("-json", "link"))}
-        return mounts | files | links
-
     def assert_clean(self) -> None:
         """Soon: the kernel takes links down after a namespace's end."""
         with suppress(AssertionError):
