@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -121,6 +121,10 @@ class Keeper:
         theirs.close()
         self._keeper, self.pid = pid, 0
 
+    @property
+    def own_pid(self) -> int:
+        return self._keeper
+
     def start(self) -> None:
         self._commands.send(b"start")
         self.pid = int(self._commands.recv(100))
@@ -193,8 +197,8 @@ def _reap() -> set[int]:
 class AgentLab:
     """One machine. `start` and `kill` are its agent's; pods come and go by `wanted`."""
 
-    def __init__(self, runtime: RuntimeLab, network: Lab, *, count_steps: bool) -> None:
-        self._count_steps = count_steps
+    def __init__(self, runtime: RuntimeLab, network: Lab, *, count_steps: bool, options: Sequence[str]) -> None:
+        self._count_steps, self._options = count_steps, options
         self.runtime, self.netns = runtime, network.node(1)
         self.run_dir, self.state_dir = Path(runtime.run_dir), Path(runtime.state_dir)
         self.log_file = self.state_dir / "agent.log"
@@ -243,6 +247,10 @@ class AgentLab:
     @property
     def pid(self) -> int:
         return self._keeper.pid
+
+    @property
+    def keeper_pid(self) -> int:
+        return self._keeper.own_pid
 
     def is_running(self) -> bool:
         return self._keeper.is_running()
@@ -336,6 +344,7 @@ class AgentLab:
             *("--ca-file", str(file), "--state-dir", str(self.state_dir), "--run-dir", str(self.run_dir)),
             *("--node-ip", NODE_IP, "--cgroup-root", self.runtime.cgroup_root),
             *("--inherited", inherited.argument()),
+            *self._options,
         ])  # fmt: skip
         node_parts.ensure_certificate = _no_certificate  # type: ignore[assignment]
         node_parts.GrpcDialer = self._dialer  # type: ignore[assignment, misc]
@@ -352,11 +361,14 @@ async def _no_certificate(*arguments: object) -> None:
 
 
 @contextmanager
-def agent_lab(name: str, *, count_steps: bool = False) -> Iterator[AgentLab]:
-    """With an agent that runs and holds busybox:1. Counting steps, which `crash_in` needs, slows it down."""
-    with runtime_lab(name) as runtime, lab(name) as network:
+def agent_lab(
+    name: str, *, count_steps: bool = False, options: Sequence[str] = (), disk_bytes: int = 0
+) -> Iterator[AgentLab]:
+    """With an agent that runs and holds busybox:1. Counting steps, which `crash_in` needs, slows it down. `options` are
+    the agent's; with `disk_bytes` its state folder is a file system of that size."""
+    with runtime_lab(name, disk_bytes) as runtime, lab(name) as network:
         asyncio.run(runtime.busybox())
-        made = AgentLab(runtime, network, count_steps=count_steps)
+        made = AgentLab(runtime, network, count_steps=count_steps, options=options)
         try:
             made.start()
             made.until(lambda: made.wanted.node != {} and len(made.rules()) > 0, "the agent's first session")

@@ -51,6 +51,12 @@ class Wanted:
             self.revision += 1
             self._note(node_pb2.Item(kind=kind.kind, uid=uid, revision=self.revision))
 
+    def forget_reports(self) -> None:
+        """Of pods that come and go by the thousand, and of all that was said of them."""
+        with self.changed:
+            self.statuses.clear()
+            self.events.clear()
+
     def is_stopped(self, uid: str) -> bool:
         return self.statuses.get(uid, ({}, False))[1]
 

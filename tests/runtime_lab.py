@@ -63,10 +63,14 @@ class RuntimeLab:
     """One node: folders, cgroup, network, and an image store that holds busybox. `runtime()` is one agent's runtime;
     a second one over the same lab is the agent after a restart."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, disk_bytes: int = 0) -> None:
+        """`disk_bytes`: the state folder is a file system of its own, as large as that."""
         unique = f"orch-{name}-{os.getpid()}"
         self.run_dir = f"/run/{unique}"
         self.state_dir = tempfile.mkdtemp(prefix=f"{unique}-")
+        if disk_bytes:
+            syscalls.mount("none", self.state_dir, "tmpfs", options=f"size={disk_bytes}")
+        self._has_disk = disk_bytes > 0
         self.cgroup_root = unique
         self.network = RecordingNetwork()
         os.makedirs(self.run_dir)
@@ -157,6 +161,8 @@ class RuntimeLab:
         self.cgroups.remove(self.cgroup_root)
         syscalls.unmount(self.run_dir)
         os.rmdir(self.run_dir)
+        if self._has_disk:
+            syscalls.unmount(self.state_dir)
         shutil.rmtree(self.state_dir)
 
 
@@ -211,9 +217,9 @@ async def running_node(lab: RuntimeLab) -> AsyncIterator[Node]:
 
 
 @contextmanager
-def runtime_lab(name: str) -> Iterator[RuntimeLab]:
+def runtime_lab(name: str, disk_bytes: int = 0) -> Iterator[RuntimeLab]:
     with private_mounts():
-        lab = RuntimeLab(name)
+        lab = RuntimeLab(name, disk_bytes)
         try:
             yield lab
         finally:

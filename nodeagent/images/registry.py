@@ -25,6 +25,8 @@ log = structlog.get_logger(__name__)
 CONNECT_TIMEOUT_S = 10
 SILENCE_MAX_S = 30
 """A registry that sends nothing for so long is given up."""
+BYTES_PER_S_MIN = 8 * 1024
+"""One that sends more slowly than this, on the whole, is given up too: a byte now and then is no silence."""
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 RETRY_DELAYS_S = (0.5, 2.0)
@@ -69,6 +71,7 @@ class Repository:
 
     def __init__(self, session: aiohttp.ClientSession, base_url: str, name: str, auth: RegistryAuth | None) -> None:
         self._session, self._name, self._auth = session, name, auth
+        self.registry = base_url
         self._url = f"{base_url}/v2/{name}"
         self._authorization = ""
 
@@ -85,14 +88,14 @@ class Repository:
         await _retried(lambda: self._download(blob, path))
 
     async def _manifest(self, reference: str) -> bytes:
-        async with self._get(f"{self._url}/manifests/{reference}") as response:
+        async with self._get(f"{self._url}/manifests/{reference}", MANIFEST_BYTES_MAX) as response:
             body = await _read_at_most(response, MANIFEST_BYTES_MAX)
         if is_digest(reference) and digest_of(body) != reference:
             raise PullFailed(f"digest mismatch: asked for manifest {reference}, got {digest_of(body)}")
         return body
 
     async def _blob(self, blob: Descriptor) -> bytes:
-        async with self._get(f"{self._url}/blobs/{blob.digest}") as response:
+        async with self._get(f"{self._url}/blobs/{blob.digest}", blob.size) as response:
             body = await _read_at_most(response, MANIFEST_BYTES_MAX)
         if digest_of(body) != blob.digest:
             raise PullFailed(f"digest mismatch: asked for blob {blob.digest}, got {digest_of(body)}")
@@ -100,7 +103,7 @@ class Repository:
 
     async def _download(self, blob: Descriptor, path: str) -> None:
         sha256, size = hashlib.sha256(), 0
-        async with self._get(f"{self._url}/blobs/{blob.digest}") as response:
+        async with self._get(f"{self._url}/blobs/{blob.digest}", blob.size) as response:
             with _new_file(path) as file:
                 async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                     size += len(chunk)
@@ -112,18 +115,24 @@ class Repository:
             raise PullFailed(f"digest mismatch: asked for blob {blob.digest}, got sha256:{sha256.hexdigest()}")
 
     @contextlib.asynccontextmanager
-    async def _get(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A successful answer; authenticates once when the registry asks for it."""
-        with _failures_named():
-            response = await self._request(url)
-            if response.status == 401 and not self._authorization:
-                challenge = response.headers.get("WWW-Authenticate", "")
-                response.release()
-                self._authorization = await self._answer(challenge)
-                response = await self._request(url)
-            async with response:
-                self._check(response.status)
+    async def _get(self, url: str, size: int) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A successful answer, of about `size` bytes; authenticates once when the registry asks for it."""
+        limit_s = CONNECT_TIMEOUT_S + SILENCE_MAX_S + size / BYTES_PER_S_MIN
+        with _failures_named(f"no answer within {SILENCE_MAX_S} s, or not all of it within {limit_s:.0f} s"):
+            async with asyncio.timeout(limit_s), self._answered(url) as response:
                 yield response
+
+    @contextlib.asynccontextmanager
+    async def _answered(self, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
+        response = await self._request(url)
+        if response.status == 401 and not self._authorization:
+            challenge = response.headers.get("WWW-Authenticate", "")
+            response.release()
+            self._authorization = await self._answer(challenge)
+            response = await self._request(url)
+        async with response:
+            self._check(response.status)
+            yield response
 
     async def _request(self, url: str) -> aiohttp.ClientResponse:
         headers = {"Accept": ", ".join(ACCEPTED)}
@@ -191,11 +200,12 @@ async def _read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
 
 
 @contextlib.contextmanager
-def _failures_named() -> Iterator[None]:
+def _failures_named(late: str) -> Iterator[None]:
+    """`late`: what a timeout means."""
     try:
         yield
     except TimeoutError:
-        raise PullFailed(f"timed out: no answer within {SILENCE_MAX_S} s") from None
+        raise PullFailed(f"timed out: {late}") from None
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
         raise PullFailed(f"TLS failed: {error}") from None
     except aiohttp.ClientConnectorError as error:

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -33,8 +34,10 @@ from nodeagent.runtime.process import run
 from orch import oci
 from orch.kit import trees
 
-LAYERS_AT_ONCE = 4
-"""Downloads and unpackings at the same time, over all pulls."""
+DOWNLOADS_AT_ONCE = 4
+"""From one registry, over all pulls: one that hangs takes up no other's."""
+UNPACKED_AT_ONCE = 4
+"""Layers, over all pulls."""
 UNPACK_TIMEOUT_S = 600
 
 log = structlog.get_logger(__name__)
@@ -64,7 +67,9 @@ class NodeImages:
         self._registries = {access.host: access for access in (*registries, *((mirror,) if mirror else ()))}
         self._pulls: SingleFlight[Image] = SingleFlight()
         self._layers: SingleFlight[None] = SingleFlight()
-        self._slots = asyncio.Semaphore(LAYERS_AT_ONCE)
+        self._downloads: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        """By registry; those that nobody uses go."""
+        self._unpackings = asyncio.Semaphore(UNPACKED_AT_ONCE)
         self._held: Counter[str] = Counter()
         """Ids of images that containers are being made from."""
 
@@ -173,13 +178,16 @@ class NodeImages:
         if self._store.has_layer(diff_id):
             return
         blob_path = os.path.join(self._store.incoming, layer_key(diff_id))
-        async with self._slots:
-            try:
+        try:
+            async with self._download_slots(repository.registry):
                 await repository.download(layer, blob_path)
-                await self._add_layer(blob_path, diff_id)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(blob_path)
+            await self._add_layer(blob_path, diff_id)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(blob_path)
+
+    def _download_slots(self, registry: str) -> asyncio.Semaphore:
+        return self._downloads.setdefault(registry, asyncio.Semaphore(DOWNLOADS_AT_ONCE))
 
     async def _add_layer(self, archive_path: str, diff_id: str) -> None:
         """Unpacks a layer beside the others and puts it among them when it is whole and has the right digest."""
@@ -189,7 +197,8 @@ class NodeImages:
         _delete([directory])
         os.mkdir(directory, 0o755)
         try:
-            await _unpack(archive_path, directory, diff_id)
+            async with self._unpackings:
+                await _unpack(archive_path, directory, diff_id)
             self._store.add_layer(diff_id, directory)
         finally:
             _delete([directory])
