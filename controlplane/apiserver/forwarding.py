@@ -14,6 +14,8 @@ from controlplane.apiserver.streams import NodeStreams, PortForwardRequest, Port
 from orch.errors import ApiError, BadRequest
 
 INLET_MAX_BYTES = 256 * 1024
+SESSION_MAX_BYTES = 4 * 1024 * 1024
+"""In all inlets of a session together, which may have a thousand of them."""
 STALL_MAX_S = 300.0
 """A connection whose pod takes nothing for so long, with a full inlet, is broken: it holds up all others of its
 session, since the client's protocols know no flow control of single connections."""
@@ -21,27 +23,60 @@ session, since the client's protocols know no flow control of single connections
 Send = Callable[[bytes], Awaitable[None]]
 
 
+class Room:
+    """What the inlets of one session may hold together, and one message more. One task waits for it at a time: the one
+    that reads what the client sends."""
+
+    def __init__(self, max_bytes: int = SESSION_MAX_BYTES) -> None:
+        self._free = max_bytes
+        self._given = asyncio.Event()
+
+    def take(self, count: int) -> None:
+        self._free -= count
+
+    def give(self, count: int) -> None:
+        self._free += count
+        self._given.set()
+
+    async def wait(self) -> None:
+        while self._free <= 0:
+            self._given.clear()
+            await self._given.wait()
+
+
 class Inlet:
     """Bytes on their way from the client to the pod, at most `INLET_MAX_BYTES` and one message."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._ended = self._closed = False
         self._changed = asyncio.Condition()
 
     async def put(self, data: bytes) -> None:
-        """Waits while the inlet is full; after `STALL_MAX_S` it closes. A closed inlet drops what it gets."""
+        """Waits while the inlet or its session is full; after `STALL_MAX_S` it closes. A closed inlet drops what it
+        gets."""
+        try:
+            async with asyncio.timeout(STALL_MAX_S), self._changed:
+                await self._changed.wait_for(lambda: self._closed or self._bytes < INLET_MAX_BYTES)
+            async with asyncio.timeout(STALL_MAX_S):
+                await self._room.wait()
+        except TimeoutError:
+            await self.close()
         async with self._changed:
-            try:
-                async with asyncio.timeout(STALL_MAX_S):
-                    await self._changed.wait_for(lambda: self._closed or self._bytes < INLET_MAX_BYTES)
-            except TimeoutError:
-                self._closed = True
             if not self._closed:
                 self._waiting.append(data)
-                self._bytes += len(data)
+                self._hold(len(data))
             self._changed.notify_all()
+
+    def _hold(self, more: int) -> None:
+        self._bytes += more
+        self._room.take(more)
+
+    def _release(self, less: int) -> None:
+        self._bytes -= less
+        self._room.give(less)
 
     async def end(self) -> None:
         """The client sends nothing more."""
@@ -53,6 +88,8 @@ class Inlet:
         """Nobody wants what is here, or what may come."""
         async with self._changed:
             self._closed = True
+            self._waiting.clear()
+            self._release(self._bytes)
             self._changed.notify_all()
 
     async def take(self) -> bytes | None:
@@ -62,7 +99,7 @@ class Inlet:
             if self._closed:
                 return None
             data = self._waiting.popleft() if self._waiting else b""
-            self._bytes -= len(data)
+            self._release(len(data))
             self._changed.notify_all()
             return data
 

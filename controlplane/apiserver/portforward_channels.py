@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from aiohttp import WSMsgType, web
 
 from controlplane.apiserver import channels
-from controlplane.apiserver.forwarding import Forwarder, Inlet, port_number
+from controlplane.apiserver.forwarding import Forwarder, Inlet, Room, port_number
 from controlplane.apiserver.query import Query
 from controlplane.apiserver.streams import Channel
 from orch.errors import BadRequest
@@ -37,7 +37,8 @@ class ChannelForwards:
         self._protocol = web_socket.ws_protocol or ""
         self._as_text = self._protocol == BASE64_PROTOCOL
         self._forwarder = forwarder
-        self._inlets = [(port, Inlet()) for port in ports]
+        room = Room()
+        self._inlets = [(port, Inlet(room)) for port in ports]
 
     async def run(self) -> None:
         """Returns when all connections are over, or the client has left."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controlplane.apiserver.byte_wires import ByteWire
-from controlplane.apiserver.forwarding import Forwarder, Inlet, port_number
+from controlplane.apiserver.forwarding import Forwarder, Inlet, Room, port_number
 from controlplane.apiserver.spdy import (
     Connection,
     Data,
@@ -40,9 +40,9 @@ class _Pair:
     """The streams of one connection."""
 
     port: int
+    inlet: Inlet
     streams: dict[str, int] = field(default_factory=dict)
     complete: asyncio.Event = field(default_factory=asyncio.Event)
-    inlet: Inlet = field(default_factory=Inlet)
 
 
 class SpdyForwards:
@@ -52,6 +52,7 @@ class SpdyForwards:
         self._wire = wire
         self._forwarder = forwarder
         self._connection = Connection()
+        self._room = Room()
         self._pairs: dict[str, _Pair] = {}
         self._by_stream: dict[int, tuple[str, _Pair]] = {}
         """SPDY stream -> what it is of which connection."""
@@ -93,7 +94,7 @@ class SpdyForwards:
         if not port or kind not in (DATA, ERROR) or is_full or (known and kind in known.streams):
             await self._wire.write(reset_frame(opened.stream))
             return
-        pair = known or self._pairs.setdefault(request_id, _Pair(port))
+        pair = known or self._pairs.setdefault(request_id, _Pair(port, Inlet(self._room)))
         pair.streams[kind] = opened.stream
         self._by_stream[opened.stream] = (kind, pair)
         if known is None:
@@ -105,6 +106,7 @@ class SpdyForwards:
         try:
             await self._wire.write(self._last_words(pair, await self._carry(pair)))
         finally:
+            await pair.inlet.close()
             del self._pairs[request_id]
             for stream in pair.streams.values():
                 del self._by_stream[stream]

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from controlplane.apiserver import byte_wires, forwarding
+from controlplane.apiserver.forwarding import Inlet, Room
 from controlplane.apiserver.spdy import data_frame
 from orch.api.kinds import PODS
 from tests import builders
@@ -170,6 +171,25 @@ async def test_a_pod_that_takes_nothing_holds_the_client_back(
     writer.transport.abort()
     held[0].transport.abort()
     await no_forward_left(streams)
+
+
+async def test_the_inlets_of_a_session_share_a_bound() -> None:
+    """1. two connections fill it 2. a third waits 3. until the pod of the first takes something 4. or its end comes."""
+    room = Room(10)
+    first, second, third = (Inlet(room) for _ in range(3))
+    await first.put(b"x" * 6)
+    await second.put(b"y" * 6)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(third.put(b"z"))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        assert await first.take() == b"x" * 6
+    await third.put(b"z" * 9)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(first.put(b"x"))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        await third.close()
 
 
 async def test_a_client_that_leaves_unread_is_noticed(
