@@ -5,7 +5,6 @@ seconds are left for the stop signal; readiness goes on being probed. Invariant:
 """
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from nodeagent.container_state import STOP_WINDOW_MIN_S, Grace, Stage
 from nodeagent.pod_events import HookEnded, HookKind, StopFailed
@@ -19,6 +18,7 @@ from nodeagent.pod_instructions import (
     StopProbes,
 )
 from orch.api.pod.container import Container, Lifecycle, LifecycleHandler
+from orch.kit.clock import Moment
 
 STOP_RETRY_S = 1.0
 NORMAL, WARNING = "Normal", "Warning"
@@ -47,7 +47,7 @@ class EndingContainer:
     def name(self) -> str:
         return self.spec.name
 
-    def stop(self, grace: Grace, now: datetime, *, held: bool = False) -> Iterator[Instruction]:
+    def stop(self, grace: Grace, now: Moment, *, held: bool = False) -> Iterator[Instruction]:
         """It must end, for good; `held`: others before it, so that only its preStop hook may begin. Called again with a
         shorter grace it hurries."""
         hurry, self.stopping = grace.is_shorter(self._grace), True
@@ -65,24 +65,24 @@ class EndingContainer:
         elif self.stage is Stage.STOPPING and hurry:
             yield self._stop_instruction(now)
 
-    def _go_on_stopping(self, hurry: bool, now: datetime) -> Iterator[Instruction]:
+    def _go_on_stopping(self, hurry: bool, now: Moment) -> Iterator[Instruction]:
         if self._hook_runs and hurry:
             yield self._hook_timer(now)
         elif not self._hook_runs and not self._held:
             yield from self._signal(now)
 
-    def hook_timer_fired(self, now: datetime) -> Iterator[Instruction]:
+    def hook_timer_fired(self, now: Moment) -> Iterator[Instruction]:
         """The grace period is over and the preStop hook has not ended."""
         if self.stage is Stage.PRE_STOP and self._hook_runs:
             yield from self._hook_through(now)
 
-    def _kill(self, message: str, grace: Grace, now: datetime) -> Iterator[Instruction]:
+    def _kill(self, message: str, grace: Grace, now: Moment) -> Iterator[Instruction]:
         """The preStop hook, within the grace period, then the stop signal."""
         self._grace = grace
         if self._has_probes:
             yield self._probes_while_ending()
         yield EmitEvent(NORMAL, "Killing", message, self.name)
-        if self._has_hook(HookKind.PRE_STOP) and grace.ends_at > now:
+        if self._has_hook(HookKind.PRE_STOP) and grace.ends_at_s > now.steady_s:
             self.stage, self._hook_runs = Stage.PRE_STOP, True
             yield RunHook(self.name, self.attempt, self.container_id, HookKind.PRE_STOP)
             yield self._hook_timer(now)
@@ -95,33 +95,33 @@ class EndingContainer:
             return StartProbes(self.name, self.attempt, self.container_id, readiness_only=True)
         return StopProbes(self.name)
 
-    def _pre_stop_ended(self, event: HookEnded, now: datetime) -> Iterator[Instruction]:
+    def _pre_stop_ended(self, event: HookEnded, now: Moment) -> Iterator[Instruction]:
         if event.hook is not HookKind.PRE_STOP or not self._hook_runs:
             return
         if event.fault:
             yield EmitEvent(WARNING, FAILED_PRE_STOP, f"PreStopHook failed: {event.fault}", self.name)
         yield from self._hook_through(now)
 
-    def _hook_through(self, now: datetime) -> Iterator[Instruction]:
+    def _hook_through(self, now: Moment) -> Iterator[Instruction]:
         self._hook_runs = False
         if not self._held:
             yield from self._signal(now)
 
-    def _signal(self, now: datetime) -> Iterator[Instruction]:
+    def _signal(self, now: Moment) -> Iterator[Instruction]:
         self.stage = Stage.STOPPING
         yield self._stop_instruction(now)
 
-    def _hook_timer(self, now: datetime) -> Instruction:
-        left_s = (self._own_grace(now).ends_at - now).total_seconds()
+    def _hook_timer(self, now: Moment) -> Instruction:
+        left_s = self._own_grace(now).ends_at_s - now.steady_s
         return SetTimer(f"{HOOK_TIMER_PREFIX}{self.name}", max(left_s, 0.0))
 
-    def _stop_instruction(self, now: datetime) -> Instruction:
+    def _stop_instruction(self, now: Moment) -> Instruction:
         left_s = self._own_grace(now).left_s(now)
         if self._has_hook(HookKind.PRE_STOP):
             left_s = max(left_s, STOP_WINDOW_MIN_S)
         return StopContainer(self.name, self.attempt, self.container_id, left_s)
 
-    def _own_grace(self, now: datetime) -> Grace:
+    def _own_grace(self, now: Moment) -> Grace:
         return self._grace or Grace.of(self._usual_grace_s, now)
 
     def _has_hook(self, hook: HookKind) -> bool:
@@ -131,7 +131,7 @@ class EndingContainer:
     def _has_probes(self) -> bool:
         return bool(self.spec.startup_probe or self.spec.liveness_probe or self.spec.readiness_probe)
 
-    def _stop_failed(self, event: StopFailed, now: datetime) -> Iterator[Instruction]:
+    def _stop_failed(self, event: StopFailed, now: Moment) -> Iterator[Instruction]:
         yield EmitEvent(WARNING, "FailedKillPod", event.message, self.name)
         yield SetTimer(f"{CONTAINER_TIMER_PREFIX}{self.name}", STOP_RETRY_S)
 

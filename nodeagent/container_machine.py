@@ -55,6 +55,7 @@ from orch.api.pod.container import Container
 from orch.api.pod.status import ContainerStatus as StoredStatus
 from orch.api.shared import ResourceRequirements
 from orch.kit.backoff import Backoff
+from orch.kit.clock import Moment
 
 RETRY_DELAY_MIN_S = 1.0
 RETRY_DELAY_MAX_S = 60.0
@@ -74,6 +75,8 @@ class ContainerMachine(EndingContainer):
         self.size: ResourceRequirements | None = None
         """The requests and limits that its cgroup amounts to; None: it has none yet."""
         self.started_at: datetime | None = None
+        self._runs_since_s: float | None = None
+        """By the steady clock."""
         self.ready = False
         self.was_started = False
         """Of this or an earlier run: the containers after it may go on."""
@@ -101,7 +104,7 @@ class ContainerMachine(EndingContainer):
     def _image(self) -> str:
         return self.spec.image or ""
 
-    def handle(self, event: ContainerEvent, now: datetime) -> list[Instruction]:
+    def handle(self, event: ContainerEvent, now: Moment) -> list[Instruction]:
         """Answers to what is no longer asked (another attempt, another image, a stage that is over) change nothing."""
         transition = _TRANSITIONS.get((self.stage, type(event)))
         if transition is None or self._is_stale(event):
@@ -113,7 +116,7 @@ class ContainerMachine(EndingContainer):
         self.stage = Stage.PULLING
         yield PullImage(self.name, self._image)
 
-    def timer_fired(self, now: datetime) -> Iterator[Instruction]:
+    def timer_fired(self, now: Moment) -> Iterator[Instruction]:
         if self.stage is Stage.BACKOFF:
             self.stage = Stage.WAITING
         elif self.stage is Stage.STOPPING:
@@ -124,7 +127,7 @@ class ContainerMachine(EndingContainer):
         if self.stage is Stage.BACKOFF and self.waiting_reason != "CrashLoopBackOff":
             self.stage = Stage.WAITING
 
-    def change_spec(self, spec: Container, now: datetime) -> Iterator[Instruction]:
+    def change_spec(self, spec: Container, now: Moment) -> Iterator[Instruction]:
         """A running container whose image changed is replaced (the only field of it that an update may change);
         one that is just being made, as soon as it runs."""
         image_changed, self.spec = spec.image != self.spec.image, spec
@@ -136,10 +139,10 @@ class ContainerMachine(EndingContainer):
         elif self.stage in (Stage.RUNNING, Stage.POST_START):
             yield from self._restart_changed(now)
 
-    def _restart_changed(self, now: datetime) -> Iterator[Instruction]:
+    def _restart_changed(self, now: Moment) -> Iterator[Instruction]:
         yield from self.restart(f"Container {self.name} definition changed, will be restarted", now)
 
-    def restart(self, why: str, now: datetime) -> Iterator[Instruction]:
+    def restart(self, why: str, now: Moment) -> Iterator[Instruction]:
         """One that runs, whatever the policy says, and without back-off."""
         self._replace = True
         yield from self._kill(why, Grace.of(self._usual_grace_s, now), now)
@@ -151,7 +154,7 @@ class ContainerMachine(EndingContainer):
         *,
         message: str,
         fresh_sandbox: bool,
-        now: datetime,
+        now: Moment,
     ) -> Iterator[Instruction]:
         """Takes over what an earlier agent left: the runtime's container, with the termination message of one that has
         ended, and the status that was last reported."""
@@ -162,7 +165,7 @@ class ContainerMachine(EndingContainer):
             yield from self._adopt_found(found, stored, message, now)
         elif stored is not None and stored.state.running is not None:
             self._end(Run(self.attempt, self.container_id, EXIT_CODE_LOST, "ContainerStatusUnknown",
-                          stored.state.running.started_at, now, "The container could not be located"))  # fmt: skip
+                          stored.state.running.started_at, now.wall, "The container could not be located"))  # fmt: skip
             self._settle(fresh_sandbox)
         elif self.last is not None:
             self._settle(fresh_sandbox)
@@ -182,7 +185,7 @@ class ContainerMachine(EndingContainer):
                             ended.reason or "", ended.started_at, ended.finished_at, ended.message or "")  # fmt: skip
 
     def _adopt_found(
-        self, found: ContainerStatus, stored: StoredStatus | None, message: str, now: datetime
+        self, found: ContainerStatus, stored: StoredStatus | None, message: str, now: Moment
     ) -> Iterator[Instruction]:
         same = stored is not None and (stored.container_id or "").endswith(found.id)
         if not same:
@@ -191,7 +194,7 @@ class ContainerMachine(EndingContainer):
             self.stage = Stage.STARTING
             yield StartContainer(self.name, self.attempt, found.id)
         elif found.state is ContainerState.RUNNING:
-            self.started_at = found.started_at
+            self.started_at, self._runs_since_s = found.started_at, found.started_s
             yield from (
                 self._process_runs(adopted=same) if self._made_from == self._image else self._restart_changed(now)
             )
@@ -199,7 +202,7 @@ class ContainerMachine(EndingContainer):
             self._settle(fresh_sandbox=False)
         else:
             self.stage = Stage.RUNNING
-            yield from self._exited(exit_event(found, now, message), now)
+            yield from self._exited(exit_event(found, now.wall, message), now)
 
     def _settle(self, fresh_sandbox: bool) -> None:
         """After its last run: whether it gets another turn. A new sandbox runs the init containers again."""
@@ -217,14 +220,14 @@ class ContainerMachine(EndingContainer):
             return event.image != self._image
         return event.attempt != self.attempt
 
-    def _image_ready(self, event: ImageReady, now: datetime) -> Iterator[Instruction]:
+    def _image_ready(self, event: ImageReady, now: Moment) -> Iterator[Instruction]:
         self.image_id, self.image_reference, self.image_name = event.image_id, event.reference, event.name
         self._made_from = event.image
         self._backoff.forget("image")
         self.stage = Stage.CREATING
         yield CreateContainer(self.name, self.attempt, event.image, event.image_id)
 
-    def _image_failed(self, event: ImageFailed, now: datetime) -> Iterator[Instruction]:
+    def _image_failed(self, event: ImageFailed, now: Moment) -> Iterator[Instruction]:
         again = self.waiting_reason in (event.reason, "ImagePullBackOff")
         reason, message = event.reason, event.message
         if again and event.reason == "ErrImagePull":
@@ -233,7 +236,7 @@ class ContainerMachine(EndingContainer):
         yield EmitEvent(WARNING, "Failed", f'Failed to pull image "{event.image}": {event.message}', self.name)
         yield self._wait(reason, message, self._backoff.next_s("image"))
 
-    def _created(self, event: ContainerCreated, now: datetime) -> Iterator[Instruction]:
+    def _created(self, event: ContainerCreated, now: Moment) -> Iterator[Instruction]:
         self.container_id, self.size = event.container_id, event.size
         self._backoff.forget("create")
         if self.stopping:
@@ -243,15 +246,15 @@ class ContainerMachine(EndingContainer):
         self.stage = Stage.STARTING
         yield StartContainer(self.name, self.attempt, event.container_id)
 
-    def _create_failed(self, event: CreateFailed, now: datetime) -> Iterator[Instruction]:
+    def _create_failed(self, event: CreateFailed, now: Moment) -> Iterator[Instruction]:
         if self.stopping:
             self.stage = Stage.FINISHED
             return
         yield EmitEvent(WARNING, "Failed", f"Error: {event.message}", self.name)
         yield self._wait(event.reason, event.message, self._backoff.next_s("create"))
 
-    def _started(self, event: ContainerStarted, now: datetime) -> Iterator[Instruction]:
-        self.started_at = event.started_at
+    def _started(self, event: ContainerStarted, now: Moment) -> Iterator[Instruction]:
+        self.started_at, self._runs_since_s = event.started_at, now.steady_s
         yield EmitEvent(NORMAL, "Started", f"Started container {self.name}", self.name)
         if self.last is not None and self.last.container_id:
             yield RemoveContainer(self.name, self.last.attempt, self.last.container_id)
@@ -273,7 +276,7 @@ class ContainerMachine(EndingContainer):
             self.waiting_reason = self.waiting_message = ""
             yield from self._observe(keep_verdicts=adopted)
 
-    def _post_start_ended(self, event: HookEnded, now: datetime) -> Iterator[Instruction]:
+    def _post_start_ended(self, event: HookEnded, now: Moment) -> Iterator[Instruction]:
         if event.hook is not HookKind.POST_START:
             return
         self.stage = Stage.RUNNING
@@ -293,25 +296,25 @@ class ContainerMachine(EndingContainer):
         if self._has_probes:
             yield StartProbes(self.name, self.attempt, self.container_id)
 
-    def _start_failed(self, event: StartFailed, now: datetime) -> Iterator[Instruction]:
+    def _start_failed(self, event: StartFailed, now: Moment) -> Iterator[Instruction]:
         yield EmitEvent(WARNING, "Failed", f"Error: {event.message}", self.name)
         yield RemoveContainer(self.name, self.attempt, self.container_id)
-        run = Run(self.attempt, "", EXIT_CODE_START_ERROR, "StartError", None, now, event.message)
+        run = Run(self.attempt, "", EXIT_CODE_START_ERROR, "StartError", None, now.wall, event.message)
         yield from self._ended(run, now)
 
-    def _exited(self, event: ContainerExited, now: datetime) -> Iterator[Instruction]:
+    def _exited(self, event: ContainerExited, now: Moment) -> Iterator[Instruction]:
         reason = "OOMKilled" if event.oom_killed else "Completed" if event.exit_code == 0 else "Error"
         if event.lost:
             reason = "ContainerStatusUnknown"
         started_at = event.started_at or self.started_at
-        run = Run(
-            self.attempt, self.container_id, event.exit_code, reason, started_at, event.finished_at, event.message
-        )
+        ran_s = now.steady_s - self._runs_since_s if self._runs_since_s is not None else None
+        run = Run(self.attempt, self.container_id, event.exit_code, reason, started_at, event.finished_at,
+                  event.message, ran_s)  # fmt: skip
         if self.stage.is_shown_running and self._has_probes:
             yield StopProbes(self.name)
         yield from self._ended(run, now)
 
-    def _ended(self, run: Run, now: datetime) -> Iterator[Instruction]:
+    def _ended(self, run: Run, now: Moment) -> Iterator[Instruction]:
         self._end(run)
         if self.stopping or not (self._replace or self._wants_restart(run.exit_code)):
             self.stage = Stage.FINISHED
@@ -329,7 +332,7 @@ class ContainerMachine(EndingContainer):
     def _end(self, run: Run) -> None:
         self.previous, self.last = self.last, run
         self.ready = self.started = False
-        self.started_at = None
+        self.started_at = self._runs_since_s = None
         self.waiting_reason = self.waiting_message = ""
         self._hook_runs = False
         if not self.stopping:
@@ -343,7 +346,7 @@ class ContainerMachine(EndingContainer):
         self.waiting_reason, self.waiting_message = reason, message
         return SetTimer(f"{CONTAINER_TIMER_PREFIX}{self.name}", delay_s)
 
-    def _probed(self, event: ProbeResult, now: datetime) -> Iterator[Instruction]:
+    def _probed(self, event: ProbeResult, now: Moment) -> Iterator[Instruction]:
         if event.probe is not ProbeKind.READINESS and self.stage is not Stage.RUNNING:
             return
         if not event.healthy:
@@ -366,7 +369,7 @@ class ContainerMachine(EndingContainer):
         return self._usual_grace_s if own is None else float(own)
 
 
-_TRANSITIONS: dict[tuple[Stage, type], Callable[[ContainerMachine, Any, datetime], Iterator[Instruction]]] = {
+_TRANSITIONS: dict[tuple[Stage, type], Callable[[ContainerMachine, Any, Moment], Iterator[Instruction]]] = {
     (Stage.PULLING, ImageReady): ContainerMachine._image_ready,
     (Stage.PULLING, ImageFailed): ContainerMachine._image_failed,
     (Stage.CREATING, ContainerCreated): ContainerMachine._created,

@@ -1,11 +1,12 @@
 """What the machine of a container keeps: its stages, its role in the pod, the runs that ended. Data only."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 
 from nodeagent.pod_events import ContainerExited
 from nodeagent.runtime.interface import ContainerState, ContainerStatus
+from orch.kit.clock import Moment
 
 EXIT_CODE_LOST = 137
 STOP_WINDOW_MIN_S = 2.0
@@ -53,22 +54,20 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Grace:
-    """How long something has to end."""
+    """How long something has to end. By the steady clock: the node's may be set meanwhile."""
 
     asked_s: float
-    ends_at: datetime
+    ends_at_s: float
 
     @staticmethod
-    def of(asked_s: float, now: datetime) -> "Grace":
-        return Grace(asked_s, now + timedelta(seconds=asked_s))
+    def of(asked_s: float, now: Moment) -> "Grace":
+        return Grace(asked_s, now.steady_s + asked_s)
 
-    def left_s(self, now: datetime) -> float:
-        """Never more than was asked for, whatever the node's clock does meanwhile."""
-        left_s = (self.ends_at - now).total_seconds()
-        return min(max(left_s, STOP_WINDOW_MIN_S), self.asked_s)
+    def left_s(self, now: Moment) -> float:
+        return min(max(self.ends_at_s - now.steady_s, STOP_WINDOW_MIN_S), self.asked_s)
 
     def is_shorter(self, other: "Grace | None") -> bool:
-        return other is None or self.ends_at < other.ends_at
+        return other is None or self.ends_at_s < other.ends_at_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,8 @@ class Run:
     started_at: datetime | None
     finished_at: datetime | None
     message: str = ""
+    ran_s: float | None = None
+    """By the steady clock; None: this agent did not see it run."""
 
 
 def exit_event(status: ContainerStatus, now: datetime, message: str = "") -> ContainerExited:

@@ -8,7 +8,6 @@ nothing of the pod is started; a terminal phase stays.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
@@ -50,11 +49,12 @@ from nodeagent.pod_instructions import (
     StopSandbox,
 )
 from nodeagent.pod_resize import RESIZE_TIMER, PodResize
-from nodeagent.pod_status import TERMINATED_BY_NODE, Failure, is_terminal, pod_status
+from nodeagent.pod_status import TERMINATED_BY_NODE, Failure, age_s, is_terminal, pod_status
 from nodeagent.runtime.interface import SandboxState
 from orch.api.pod.spec import Pod
 from orch.api.pod.status import ContainerStatus, PodStatus
 from orch.kit.backoff import Backoff
+from orch.kit.clock import Moment
 
 RETRY_DELAY_MIN_S = 1.0
 RETRY_DELAY_MAX_S = 60.0
@@ -101,6 +101,8 @@ class PodMachine:
         """Nothing is left to do; the worker may end."""
         self._grace: Grace | None = None
         """What the whole pod has to end, once it must."""
+        self._active_since_s = 0.0
+        """By the steady clock."""
         self._volumes_outdated = False
         """Their sources changed while they were being made."""
         self._backoff = Backoff[str](RETRY_DELAY_MIN_S, RETRY_DELAY_MAX_S)
@@ -114,7 +116,7 @@ class PodMachine:
     def over(self) -> bool:
         return self.goal is not Goal.RUN and not self._busy()
 
-    def handle(self, event: Event, now: datetime) -> list[Instruction]:
+    def handle(self, event: Event, now: Moment) -> list[Instruction]:
         if self.gone:
             return []
         handler = _HANDLERS.get(type(event), PodMachine._container_event)
@@ -126,12 +128,12 @@ class PodMachine:
 
     # What happened.
 
-    def _container_event(self, event: ContainerEvent, now: datetime) -> Iterator[Instruction]:
+    def _container_event(self, event: ContainerEvent, now: Moment) -> Iterator[Instruction]:
         container = self.container(event.container)
         if container is not None:
             yield from container.handle(event, now)
 
-    def _adopted(self, event: Adopted, now: datetime) -> Iterator[Instruction]:
+    def _adopted(self, event: Adopted, now: Moment) -> Iterator[Instruction]:
         if event.sandbox is not None:
             ready = event.sandbox.state is SandboxState.READY
             self.sandbox = Step.READY if ready else Step.STOPPED
@@ -155,9 +157,10 @@ class PodMachine:
             if self.status.reason:
                 self.failure = Failure(self.status.reason, self.status.message or "")
         self._note_deletion(now)
+        self._active_since_s = now.steady_s - age_s(self.status, now.wall)
         yield from self._set_deadline(now)
 
-    def _desired(self, event: PodDesired, now: datetime) -> Iterator[Instruction]:
+    def _desired(self, event: PodDesired, now: Moment) -> Iterator[Instruction]:
         before, limit_s = self.pod.metadata, self.pod.spec.active_deadline_seconds
         self.pod, question = self.resize.desired(self.pod, event.pod)
         yield from question
@@ -170,24 +173,24 @@ class PodMachine:
         known = {container.name for container in self.containers}
         self.containers += tuple(c for c in _machines(event.pod) if c.role is Role.EPHEMERAL and c.name not in known)
 
-    def _change_specs(self, now: datetime) -> Iterator[Instruction]:
+    def _change_specs(self, now: Moment) -> Iterator[Instruction]:
         specs = {spec.name: spec for spec, _ in container_specs(self.pod)}
         for container in self.containers:
             if container.name in specs:
                 yield from container.change_spec(specs[container.name], now)
 
-    def _resize_decided(self, event: ResizeDecided, now: datetime) -> Iterator[Instruction]:
+    def _resize_decided(self, event: ResizeDecided, now: Moment) -> Iterator[Instruction]:
         self.pod, news = self.resize.decided(self.pod, event)
         yield from (*news, *self._change_specs(now))
 
-    def _sizes_applied(self, event: SizesApplied, now: datetime) -> Iterator[Instruction]:
+    def _sizes_applied(self, event: SizesApplied, now: Moment) -> Iterator[Instruction]:
         yield from self.resize.applied(event, self.containers)
 
-    def _removed(self, event: PodRemoved, now: datetime) -> Iterator[Instruction]:
+    def _removed(self, event: PodRemoved, now: Moment) -> Iterator[Instruction]:
         self.goal = Goal.REMOVE
         yield from ()
 
-    def _end_pod(self, event: EndPod, now: datetime) -> Iterator[Instruction]:
+    def _end_pod(self, event: EndPod, now: Moment) -> Iterator[Instruction]:
         if self.goal is Goal.RUN:
             self.failure = Failure(event.reason, event.message, TERMINATED_BY_NODE if event.disrupts else "")
             self.goal = Goal.STOP
@@ -195,7 +198,7 @@ class PodMachine:
         grace = Grace.of(min(event.grace_s, _grace_s(self.pod)), now)
         self._grace = grace if grace.is_shorter(self._grace) else self._grace
 
-    def _inputs_changed(self, event: InputsChanged, now: datetime) -> Iterator[Instruction]:
+    def _inputs_changed(self, event: InputsChanged, now: Moment) -> Iterator[Instruction]:
         self._refresh_volumes()
         for container in self.containers:
             container.retry_now()
@@ -207,49 +210,49 @@ class PodMachine:
         if self.volumes in (Step.FAILED, Step.READY):
             self.volumes = Step.ABSENT
 
-    def _sandbox_ready(self, event: SandboxReady, now: datetime) -> Iterator[Instruction]:
+    def _sandbox_ready(self, event: SandboxReady, now: Moment) -> Iterator[Instruction]:
         self.sandbox = Step.READY
         self.pod_ip = event.ip or (self.host_ip if self.pod.spec.host_network else "")
         self._backoff.forget(SANDBOX_TIMER)
         yield from ()
 
-    def _sandbox_failed(self, event: SandboxFailed, now: datetime) -> Iterator[Instruction]:
+    def _sandbox_failed(self, event: SandboxFailed, now: Moment) -> Iterator[Instruction]:
         self.sandbox = Step.FAILED
         yield EmitEvent(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {event.message}")
         yield SetTimer(SANDBOX_TIMER, self._backoff.next_s(SANDBOX_TIMER))
 
-    def _volumes_ready(self, event: VolumesReady, now: datetime) -> Iterator[Instruction]:
+    def _volumes_ready(self, event: VolumesReady, now: Moment) -> Iterator[Instruction]:
         self.volumes = Step.ABSENT if self._volumes_outdated else Step.READY
         self._volumes_outdated = False
         self._backoff.forget(VOLUMES_TIMER)
         yield from ()
 
-    def _volumes_failed(self, event: VolumesFailed, now: datetime) -> Iterator[Instruction]:
+    def _volumes_failed(self, event: VolumesFailed, now: Moment) -> Iterator[Instruction]:
         self.volumes = Step.FAILED
         yield EmitEvent(WARNING, "FailedMount", event.message)
         yield SetTimer(VOLUMES_TIMER, self._backoff.next_s(VOLUMES_TIMER))
 
-    def _sandbox_stopped(self, event: SandboxStopped, now: datetime) -> Iterator[Instruction]:
+    def _sandbox_stopped(self, event: SandboxStopped, now: Moment) -> Iterator[Instruction]:
         self.sandbox = Step.STOPPED
         self._backoff.forget(TEARDOWN_TIMER)
         yield from ()
 
-    def _sandbox_removed(self, event: SandboxRemoved, now: datetime) -> Iterator[Instruction]:
+    def _sandbox_removed(self, event: SandboxRemoved, now: Moment) -> Iterator[Instruction]:
         """A pod that goes on gets a new one."""
         self.sandbox = Step.REMOVED if self.goal is Goal.REMOVE else Step.ABSENT
         self.pod_ip = ""
         self._backoff.forget(TEARDOWN_TIMER)
         yield from ()
 
-    def _volumes_removed(self, event: VolumesRemoved, now: datetime) -> Iterator[Instruction]:
+    def _volumes_removed(self, event: VolumesRemoved, now: Moment) -> Iterator[Instruction]:
         self.volumes = Step.REMOVED
         yield from ()
 
-    def _teardown_failed(self, event: TeardownFailed, now: datetime) -> Iterator[Instruction]:
+    def _teardown_failed(self, event: TeardownFailed, now: Moment) -> Iterator[Instruction]:
         yield EmitEvent(WARNING, "FailedKillPod", event.message)
         yield SetTimer(TEARDOWN_TIMER, self._backoff.next_s(TEARDOWN_TIMER))
 
-    def _timer(self, event: TimerFired, now: datetime) -> Iterator[Instruction]:
+    def _timer(self, event: TimerFired, now: Moment) -> Iterator[Instruction]:
         if event.timer.startswith(CONTAINER_TIMER_PREFIX):
             container = self.container(event.timer.removeprefix(CONTAINER_TIMER_PREFIX))
             yield from container.timer_fired(now) if container is not None else ()
@@ -280,13 +283,12 @@ class PodMachine:
         self.goal = Goal.STOP
         yield EmitEvent(NORMAL, "DeadlineExceeded", self.failure.message)
 
-    def _set_deadline(self, now: datetime) -> Iterator[Instruction]:
+    def _set_deadline(self, now: Moment) -> Iterator[Instruction]:
         limit_s = self.pod.spec.active_deadline_seconds
         if limit_s is not None and self.goal is Goal.RUN:
-            active_s = (now - self.status.start_time).total_seconds() if self.status.start_time else 0.0
-            yield SetTimer(DEADLINE_TIMER, max(limit_s - active_s, 0.0))
+            yield SetTimer(DEADLINE_TIMER, max(limit_s - (now.steady_s - self._active_since_s), 0.0))
 
-    def _note_deletion(self, now: datetime) -> None:
+    def _note_deletion(self, now: Moment) -> None:
         """A period that runs already is only ever made shorter."""
         if self.pod.metadata.deletion_timestamp is not None:
             self.goal = Goal.REMOVE
@@ -295,7 +297,7 @@ class PodMachine:
 
     # What follows.
 
-    def _advance(self, now: datetime) -> Iterator[Instruction]:
+    def _advance(self, now: Moment) -> Iterator[Instruction]:
         if self.goal is Goal.RUN and container_order.completed(self.containers):
             self.goal = Goal.STOP
         if self.goal is Goal.RUN:
@@ -303,7 +305,7 @@ class PodMachine:
         else:
             yield from self._advance_stop(now)
 
-    def _advance_start(self, now: datetime) -> Iterator[Instruction]:
+    def _advance_start(self, now: Moment) -> Iterator[Instruction]:
         if self.sandbox is Step.STOPPED and not self._busy():
             self.sandbox = Step.REMOVING
             yield RemoveSandbox()
@@ -319,7 +321,7 @@ class PodMachine:
         if self.sandbox is Step.READY:
             yield from self.resize.advance(self.containers, now)
 
-    def _advance_stop(self, now: datetime) -> Iterator[Instruction]:
+    def _advance_stop(self, now: Moment) -> Iterator[Instruction]:
         self._grace = self._grace or Grace.of(_grace_s(self.pod), now)
         ending = container_order.to_end(self.containers)
         while any(c.stage is not Stage.FINISHED for c in ending):
@@ -346,8 +348,8 @@ class PodMachine:
     def _busy(self) -> bool:
         return any(c.stage.is_busy for c in self.containers)
 
-    def _report(self, now: datetime) -> Iterator[Instruction]:
-        self.status = pod_status(self, self.status, now)
+    def _report(self, now: Moment) -> Iterator[Instruction]:
+        self.status = pod_status(self, self.status, now.wall)
         self.gone = stopped = self.volumes is Step.REMOVED
         report = ReportStatus(self.status, stopped)
         if report != self._reported:
@@ -355,7 +357,7 @@ class PodMachine:
             yield report
 
 
-_HANDLERS: dict[type, Callable[[PodMachine, Any, datetime], Iterator[Instruction]]] = {
+_HANDLERS: dict[type, Callable[[PodMachine, Any, Moment], Iterator[Instruction]]] = {
     Adopted: PodMachine._adopted,
     PodDesired: PodMachine._desired,
     PodRemoved: PodMachine._removed,

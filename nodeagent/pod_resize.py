@@ -8,7 +8,6 @@ not be applied is tried again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 
 from nodeagent.allocations import Sizes, sized, sizes_of
 from nodeagent.container_end import NORMAL, WARNING
@@ -23,6 +22,7 @@ from orch.api.pod.spec import Pod
 from orch.api.pod.status import PodCondition, PodStatus
 from orch.api.shared import ResourceRequirements
 from orch.kit.backoff import Backoff
+from orch.kit.clock import Moment
 
 RESIZE_TIMER = "resize"
 RETRY_DELAY_MIN_S, RETRY_DELAY_MAX_S = 1.0, 60.0
@@ -94,7 +94,7 @@ class PodResize:
     def timer_fired(self) -> None:
         self._waits = False
 
-    def advance(self, containers: Sequence[ContainerMachine], now: datetime) -> Iterator[Instruction]:
+    def advance(self, containers: Sequence[ContainerMachine], now: Moment) -> Iterator[Instruction]:
         """While the sandbox is ready and the pod is to run."""
         if not self.in_progress or self._in_flight or self._waits:
             return

@@ -73,6 +73,11 @@ def is_terminal(phase: str | None) -> bool:
     return phase in ("Succeeded", "Failed")
 
 
+def age_s(status: PodStatus, now: datetime) -> float:
+    """Of a pod that an earlier agent, before a reboot maybe, started: only the wall clock can tell."""
+    return max((now - status.start_time).total_seconds(), 0.0) if status.start_time else 0.0
+
+
 def pod_status(view: PodView, before: PodStatus, now: datetime) -> PodStatus:
     """`before` is the status that this one follows; its terminal phase, start time and transition times stay."""
     now = whole_seconds(now)

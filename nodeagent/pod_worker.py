@@ -27,6 +27,7 @@ from nodeagent.pod_events import (
     TimerFired,
     VolumesFailed,
 )
+from nodeagent.pod_inbox import PodInbox
 from nodeagent.pod_instructions import (
     ApplySizes,
     AskForSize,
@@ -53,6 +54,7 @@ from nodeagent.pod_parts import PodParts, ProbeTarget
 from nodeagent.pod_resize import running_sizes
 from nodeagent.runtime.interface import ContainerState, ContainerStatus, SandboxStatus
 from orch.errors import OrchError
+from orch.kit.clock import Moment
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +77,7 @@ STEPS: dict[type, Step] = {
 class PodWorker:
     def __init__(self, machine: PodMachine, parts: PodParts) -> None:
         self.machine, self._parts = machine, parts
-        self._inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self._inbox = PodInbox()
         self.over = asyncio.Event()
         """Nothing of the pod runs or will run."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -86,7 +88,7 @@ class PodWorker:
         return self.machine.pod.metadata.uid
 
     def post(self, event: Event) -> None:
-        self._inbox.put_nowait(event)
+        self._inbox.put(event)
 
     def adopt(self, sandbox: SandboxStatus | None, containers: tuple[ContainerStatus, ...]) -> None:
         """What the runtime holds of the pod: before anything else is posted."""
@@ -106,7 +108,7 @@ class PodWorker:
                 in_flight: dict[asyncio.Task[None], None] = {}
                 while not self.machine.gone:
                     event = await self._inbox.get()
-                    for instruction in self.machine.handle(event, self._parts.clock.now()):
+                    for instruction in self.machine.handle(event, Moment.of(self._parts.clock)):
                         self._carry_out(instruction, group, in_flight)
                     if self.machine.over:
                         self.over.set()

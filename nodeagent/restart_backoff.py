@@ -33,6 +33,4 @@ class RestartBackoff:
 
 
 def _was_long(run: Run) -> bool:
-    if run.started_at is None or run.finished_at is None:
-        return False
-    return (run.finished_at - run.started_at).total_seconds() >= QUIET_S
+    return run.ran_s is not None and run.ran_s >= QUIET_S

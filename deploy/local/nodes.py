@@ -21,13 +21,15 @@ INIT_WAIT_S = 10.0
 AGENT_WAIT_S = 10.0
 AGENT_STOP_GRACE_S = 3.0
 RUN_DIR = "/run/orch"
-DISK_OPTIONS = (
+"""Inside the node, on its own tmpfs."""
+PRESSURE_OPTIONS = (
     "--eviction-hard", "memory.available<100Mi,nodefs.available<2%,nodefs.inodesFree<2%,pid.available<5%",
     "--image-gc-high-threshold", "98",
     "--image-gc-low-threshold", "96",
+    "--eviction-pressure-transition-period", "30s",
 )  # fmt: skip
-"""Local nodes share a disk with everything else on the machine, which may well be rather full."""
-"""Inside the node, on its own tmpfs."""
+"""Local nodes share a disk with everything else on the machine, which may well be rather full; and who tries out what
+pressure does will not wait for five minutes until it is over."""
 RESOLV_CONFS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 """systemd-resolved's own file names the real servers, /etc/resolv.conf only its stub on loopback."""
 
@@ -145,7 +147,7 @@ def _agent_command(spec: ClusterSpec, node: Node) -> list[str]:
         "--memory", str(spec.memory_bytes),
         "--cluster-cidr", spec.cluster_cidr,
         "--service-cidr", spec.service_cidr,
-        *DISK_OPTIONS,
+        *PRESSURE_OPTIONS,
     ]  # fmt: skip
 
 

@@ -71,11 +71,10 @@ class Prober:
     async def _age_s(self, target: ProbeTarget) -> float:
         """How long the container has been running."""
         try:
-            started_at = (await self._runtime.container_status(target.container_id)).started_at
+            started_s = (await self._runtime.container_status(target.container_id)).started_s
         except RuntimeFault:
-            started_at = None
-        age_s = (self._clock.now() - started_at).total_seconds() if started_at is not None else 0.0
-        return max(age_s, 0.0)  # the node's clock may have been set back
+            started_s = None
+        return self._clock.monotonic() - started_s if started_s is not None else 0.0
 
     async def _repeat(self, kind: ProbeKind, probe: Probe, target: ProbeTarget, tell: Tell, age_s: float) -> bool:
         """Until a verdict ends it: a good one of a startup probe (True), a bad one of startup or liveness (False)."""

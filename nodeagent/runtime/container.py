@@ -29,6 +29,7 @@ from nodeagent.runtime.conmon import CONTAINER_PID_FILE, Monitored, read_pid
 from nodeagent.runtime.crun import OciRuntime
 from nodeagent.runtime.interface import ContainerConfig, ContainerState, ContainerStatus
 from nodeagent.runtime.syscalls import write_file
+from orch.kit.clock import Moment
 
 RECORD, SPEC, ROOT, CREATED, STARTED, LOST = "record.json", "config.json", "rootfs", "created", "started", "lost"
 MOUNTS, SCRATCH = "mounts", "layers"
@@ -95,15 +96,17 @@ class Container:
     def has(self, marker: str) -> bool:
         return os.path.exists(os.path.join(self.folder, marker))
 
-    def mark(self, marker: str, moment: datetime) -> None:
-        write_file(os.path.join(self.folder, marker), moment.isoformat().encode())
+    def mark(self, marker: str, moment: Moment) -> None:
+        """On both clocks: the steady one begins at boot, and the folder does not outlive one."""
+        write_file(os.path.join(self.folder, marker), f"{moment.wall.isoformat()} {moment.steady_s}".encode())
 
-    def marked_at(self, marker: str) -> datetime | None:
+    def marked_at(self, marker: str) -> Moment | None:
         try:
             with open(os.path.join(self.folder, marker)) as file:
-                return datetime.fromisoformat(file.read())
+                wall, _, steady_s = file.read().partition(" ")
         except FileNotFoundError:
             return None
+        return Moment(datetime.fromisoformat(wall), float(steady_s or 0.0))  # earlier versions did not write it
 
     def exited(self) -> tuple[int, datetime] | None:
         """The exit code and when, once the monitor has written it."""
@@ -146,7 +149,7 @@ def status(container: Container, oci: OciRuntime, oom_kills: int) -> ContainerSt
     if exited:
         state = ContainerState.EXITED
     elif lost_at:
-        state, exited = ContainerState.UNKNOWN, (KILLED_EXIT_CODE, lost_at)
+        state, exited = ContainerState.UNKNOWN, (KILLED_EXIT_CODE, lost_at.wall)
     elif started_at and not oci.waits_for_start(container.id):
         state = ContainerState.RUNNING
     else:
@@ -160,7 +163,8 @@ def status(container: Container, oci: OciRuntime, oom_kills: int) -> ContainerSt
         image=config.image,
         state=state,
         created_at=container.record.created_at,
-        started_at=started_at,
+        started_at=started_at.wall if started_at else None,
+        started_s=started_at.steady_s if started_at else None,
         finished_at=exited[1] if exited else None,
         exit_code=exited[0] if exited else 0,
         oom_killed=bool(exited and oom_kills),

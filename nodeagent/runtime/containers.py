@@ -49,7 +49,7 @@ from nodeagent.runtime.sandboxes import Sandbox
 from nodeagent.runtime.seccomp import Filter, SeccompFilters
 from nodeagent.runtime.users import Identity
 from orch.kit import trees
-from orch.kit.clock import Clock
+from orch.kit.clock import Clock, Moment
 from orch.kit.threads import in_thread
 
 CONTAINER_ID_DIGITS = 32
@@ -172,7 +172,7 @@ class Containers:
         oci = self._oci.named(found.record.handler)
         if known.ended.is_set() or (found.has(STARTED) and not oci.waits_for_start(identity)):
             return
-        found.mark(STARTED, self._clock.now())
+        found.mark(STARTED, Moment.of(self._clock))
         try:
             await oci.start(identity)
         except RuntimeFault:
@@ -259,7 +259,7 @@ class Containers:
         self._seccomp.keep(seccomp, oci.compiled_filter(made.id))
         if not config.security.privileged:
             self._cgroups.deny_device(made.record.cgroup, *CONSOLE)
-        made.mark(CREATED, self._clock.now())
+        made.mark(CREATED, Moment.of(self._clock))
 
     def _write_spec(
         self, made: Container, sandbox: Sandbox, image: Image, granted: Sequence[str], seccomp: Filter
@@ -303,7 +303,7 @@ class Containers:
         found = known.container
         if found.exited() is None and not found.has(LOST):
             log.warning("container_monitor_died", container=found.id, pod=found.record.config.pod_uid)
-            found.mark(LOST, self._clock.now())
+            found.mark(LOST, Moment.of(self._clock))
         self._cgroups.kill(found.record.cgroup)  # what outlived the first process in a shared PID namespace
         self._refresh(known)
         known.ended.set()

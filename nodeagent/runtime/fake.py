@@ -175,7 +175,9 @@ class FakeRuntime:
         if container.status.state is not ContainerState.CREATED:
             return
         now = self._clock.now()
-        container.status = replace(container.status, state=ContainerState.RUNNING, started_at=now)
+        container.status = replace(
+            container.status, state=ContainerState.RUNNING, started_at=now, started_s=self._clock.monotonic()
+        )
         _write_log(container, now)
         if container.program.runs_s is not None:
             loop = asyncio.get_running_loop()

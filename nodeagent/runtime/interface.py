@@ -201,6 +201,8 @@ class ContainerStatus:
     state: ContainerState
     created_at: datetime
     started_at: datetime | None = None
+    started_s: float | None = None
+    """The same moment on the monotonic clock, which is never set and counts from the machine's boot."""
     finished_at: datetime | None = None
     exit_code: int = 0
     oom_killed: bool = False

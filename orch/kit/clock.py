@@ -6,6 +6,7 @@ in virtual time, and a `LoopClock` derives wall time from the loop, so that noth
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -16,6 +17,18 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds on a clock that never jumps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The same moment on both clocks: `wall` is for what is told, `steady_s` (monotonic) for how long things take."""
+
+    wall: datetime
+    steady_s: float
+
+    @staticmethod
+    def of(clock: Clock) -> "Moment":
+        return Moment(clock.now(), clock.monotonic())
 
 
 class SystemClock:

@@ -42,6 +42,7 @@ from orch.api.meta import ObjectMeta
 from orch.api.pod.container import Container
 from orch.api.pod.spec import Pod, PodSpec
 from orch.api.pod.status import PodStatus
+from orch.kit.clock import Moment
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 HOST_IP = "192.168.0.1"
@@ -91,6 +92,7 @@ class Node:
 
     machine: PodMachine
     now: datetime = NOW
+    clock_set_s: float = 0.0
     hold: Callable[[Instruction], bool] = lambda instruction: False
     held: list[Instruction] = field(default_factory=list)
     done: list[Instruction] = field(default_factory=list)
@@ -100,13 +102,21 @@ class Node:
         begin = len(self.done)
         events: list[Event] = [event]
         while events:
-            for instruction in self.machine.handle(events.pop(0), self.now):
+            for instruction in self.machine.handle(events.pop(0), self.moment()):
                 self.done.append(instruction)
                 if self.hold(instruction):
                     self.held.append(instruction)
                 elif (answered := answer(instruction, self.now)) is not None:
                     events.append(answered)
         return self.done[begin:]
+
+    def moment(self) -> Moment:
+        return Moment(self.now, (self.now - NOW).total_seconds() - self.clock_set_s)
+
+    def set_clock(self, seconds: float) -> None:
+        """The node's clock jumps."""
+        self.now += timedelta(seconds=seconds)
+        self.clock_set_s += seconds
 
     def later(self, seconds: float) -> "Node":
         self.now += timedelta(seconds=seconds)
