@@ -23,6 +23,7 @@ test: install-dev  ## run all tests (as root; they clean up after themselves)
 
 test-vm: install-dev  ## run what depends on cgroups on pure v2, in an emulated virtual machine
 	@deploy/vm/test.sh
+	@deploy/vm/test.sh shutdown
 
 check: install-dev  ## ruff, mypy --strict, import-linter, generated code
 	@.venv/bin/ruff check .

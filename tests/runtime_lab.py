@@ -140,7 +140,8 @@ class RuntimeLab:
         mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         folders = [f"{self.run_dir}/{name}" for name in ("sandboxes", "containers", "crun", "runc", "exec")]
         files = [str(path) for folder in (*folders, f"{self.state_dir}/containers") for path in _entries(folder)]
-        pods = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/{self.cgroup_root}/**/pod*")]
+        trees = (f"*/{self.cgroup_root}", self.cgroup_root)  # cgroup v1, v2
+        pods = [str(path) for tree in trees for path in Path("/sys/fs/cgroup").glob(f"{tree}/**/pod*")]
         logs = [str(path) for path in _entries(f"{self.state_dir}/logs")]
         return processes + [m for m in mounts if m.startswith(f"{self.run_dir}/")] + files + pods + logs
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Boots a Debian system of today, with systemd and pure cgroup v2, in a virtual machine (emulated, so that no KVM is
-# needed) and runs tests in it. Arguments: pytest's; default: what depends on the kernel's cgroup layout.
+# needed) and runs tests in it. Arguments: pytest's; default: what depends on the kernel's cgroup layout. `shutdown` alone
+# is another test (tests/vm/shutdown.py): the agent as a unit of systemd, in a machine that reboots.
 # The root image is made once and kept in .cache/vm; the working tree goes in on a disk of its own, made anew each time.
 # Exit code: pytest's.
 set -eu
@@ -8,9 +9,12 @@ cd "$(dirname "$0")/../.."
 cache=.cache/vm
 suite=bookworm
 memory_mb=1536
-limit_s=${ORCH_VM_LIMIT_S:-900}
-default_tests="tests/contract/test_runtime.py tests/integration/test_runtime_resources.py
-    tests/integration/test_runtime_recovery.py tests/integration/test_runtime_stats.py"
+limit_s=${ORCH_VM_LIMIT_S:-2400}
+default_tests=tests/contract/test_runtime.py
+for name in device_filter escapes faults_kills node_pressure pod_resources pressure_alarm runtime_isolation \
+    runtime_recovery runtime_resources runtime_stats runtime_user_namespace security_context; do
+    default_tests="$default_tests tests/integration/test_$name.py"
+done
 [ $# -gt 0 ] || set -- $default_tests
 
 fail() { echo "test-vm: $*" >&2; exit 1; }
@@ -54,7 +58,7 @@ image() { # folder, file, megabytes of room
 }
 
 make_root() {
-    state=$(cat deploy/vm/packages.txt deploy/vm/test.sh | sha256sum)
+    state=$({ cat deploy/vm/packages.txt; sed -n '/^units()/,/^make_tree()/p' deploy/vm/test.sh; } | sha256sum)
     [ "$(cat $cache/state 2>/dev/null)" = "$state" ] && return
     echo "test-vm: making the root image, which takes some minutes"
     mkdir -p $cache
@@ -77,17 +81,18 @@ make_tree() {
 }
 
 boot() {
+    [ "$*" = shutdown ] && at_reboot=reset || at_reboot=shutdown
     timeout "$limit_s" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m $memory_mb \
         -kernel $cache/kernel -initrd $cache/initrd \
         -append "root=/dev/vda rw console=ttyS0 quiet systemd.show_status=0 panic=-1" \
         -drive file=$cache/root.img,if=virtio,format=raw,snapshot=on \
         -drive file=$cache/tree.img,if=virtio,format=raw,snapshot=on \
-        -nic none -display none -monitor none -serial stdio -no-reboot </dev/null | tee $cache/serial.log
+        -nic none -display none -monitor none -serial stdio -action reboot=$at_reboot </dev/null | tee $cache/serial.log
 }
 
 make_root
 make_tree "$@"
-boot
+boot "$@"
 code=$(tr -d '\r' < $cache/serial.log | sed -n 's/^orch-vm-exit-code: //p')
 [ -n "$code" ] || fail "the machine ended before its tests did; see $cache/serial.log"
 exit "$code"
