@@ -27,14 +27,14 @@ from nodeagent.runtime.interface import (
     Runtime,
     RuntimeFault,
 )
-from orch.errors import ApiError, BadRequest, InternalError, NotFound, TooManyRequests
+from orch.errors import INTERNAL_ERROR, ApiError, BadRequest, InternalError, NotFound, TooManyRequests
 from protos import node_pb2
 
 log = structlog.get_logger(__name__)
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 """Channels of the remotecommand protocol."""
-COMMAND_ERROR = "Internal error occurred: error executing command in container"
+COMMAND_ERROR = f"{INTERNAL_ERROR}error executing command in container"
 """What clients and people's scripts know from kubelet; kubectl prints it and exits with 1."""
 
 METRICS_FRAME_BYTES = 256 * 1024

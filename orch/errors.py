@@ -8,6 +8,9 @@ knows status codes. Errors that are not `ApiError` are faults of the program or 
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
+INTERNAL_ERROR = "Internal error occurred: "
+"""How Kubernetes begins the message of many an InternalError."""
+
 
 class OrchError(Exception):
     """Base of all errors that the project raises on purpose."""
@@ -54,7 +57,8 @@ class ApiError(OrchError):
         self.continue_token = continue_token
 
     def to_status(self) -> dict[str, Any]:
-        """The Status object of this error, as plain data."""
+        """The Status object of this error, as plain data. Fields stand in the order of Kubernetes: there are programs
+        that compare the text."""
         details: dict[str, Any] = {
             key: value
             for key, value in (("name", self.name), ("group", self.group), ("kind", self.kind), ("uid", self.uid))
@@ -64,16 +68,16 @@ class ApiError(OrchError):
             details["causes"] = [cause.to_plain() for cause in self.causes]
         if self.retry_after_s:
             details["retryAfterSeconds"] = self.retry_after_s
-        status = {
+        return {
             "kind": "Status",
             "apiVersion": "v1",
             "metadata": {"continue": self.continue_token} if self.continue_token else {},
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
+            **({"details": details} if details else {}),
             "code": self.code,
         }
-        return status | ({"details": details} if details else {})
 
 
 class BadRequest(ApiError):
@@ -137,7 +141,14 @@ class TooManyRequests(ApiError):
 
 
 class InternalError(ApiError):
+    """A fault of the server or of a part below it. The failure is a cause too, as Kubernetes' NewInternalError has it:
+    clients that ask how a command ended read `details.causes` of whatever failure they get."""
+
     code, reason = 500, "InternalError"
+
+    def __init__(self, message: str, *, causes: Sequence[Cause] = (), **details: Any) -> None:
+        failure = Cause("", message.removeprefix(INTERNAL_ERROR))
+        super().__init__(message, causes=causes or (failure,), **details)
 
 
 class ServiceUnavailable(ApiError):

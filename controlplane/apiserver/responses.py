@@ -42,7 +42,8 @@ def warning_header(message: str) -> str:
 
 
 def plain_response(plain: Any, *, status: int = 200, warnings: Sequence[str] = ()) -> Response:
-    return json_response(msgspec.json.encode(plain), status=status, warnings=warnings)
+    """Ends with a newline, as what Kubernetes encodes: a terminal's prompt, and the next error, then begin a line."""
+    return json_response(msgspec.json.encode(plain) + b"\n", status=status, warnings=warnings)
 
 
 def yaml_response(body: bytes, *, status: int = 200, warnings: Sequence[str] = ()) -> Response:

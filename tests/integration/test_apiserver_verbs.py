@@ -414,3 +414,16 @@ async def test_endpoints_are_deprecated(http: aiohttp.ClientSession, query: str)
     assert warning == '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
     async with http.get("/api/v1/services") as response:
         assert "Warning" not in response.headers
+
+
+async def test_a_status_reads_as_that_of_kubernetes_to_the_byte(http: aiohttp.ClientSession) -> None:
+    """There are programs that show the text, one below the other, or compare it."""
+    await create(http, "twice")
+    async with http.post(CONFIGMAPS, json={"metadata": {"name": "twice"}}) as response:
+        assert await response.text() == (
+            '{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",'
+            '"message":"configmaps \\"twice\\" already exists","reason":"AlreadyExists",'
+            '"details":{"name":"twice","kind":"configmaps"},"code":409}\n'
+        )
+    async with http.delete(f"{CONFIGMAPS}/twice") as response:
+        assert (await response.text()).endswith("}\n")

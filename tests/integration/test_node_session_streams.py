@@ -137,6 +137,8 @@ async def test_exec_of_a_command_that_is_not_there_is_told_as_kubelet_does(tmp_p
     assert (end.channel, status["status"], status["reason"]) == (Channel.ERROR, "Failure", "InternalError")
     assert status["message"].startswith("Internal error occurred: error executing command in container: ")
     assert 'exec: "missing": executable file not found in $PATH' in status["message"]
+    [cause] = status["details"]["causes"]
+    assert status["message"] == f"Internal error occurred: {cause['message']}"
 
 
 async def test_attach_passes_both_directions_and_ends_with_the_container(tmp_path: Path) -> None:
