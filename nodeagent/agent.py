@@ -256,7 +256,7 @@ class Agent:
         machine = worker.machine.container(container) if worker is not None else None
         if worker is None or machine is None:
             return None
-        return target_of(machine, self._parts.log_directory(worker.machine.pod) / container)
+        return target_of(worker.machine.pod, machine, self._parts.log_directory(worker.machine.pod) / container)
 
 
 def _full_name(pod: Pod) -> tuple[str, str]:

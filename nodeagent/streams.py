@@ -27,6 +27,7 @@ from nodeagent.runtime.interface import (
     Runtime,
     RuntimeFault,
 )
+from orch.api.pod.spec import Pod
 from orch.errors import INTERNAL_ERROR, ApiError, BadRequest, InternalError, NotFound, TooManyRequests
 from protos import node_pb2
 
@@ -37,6 +38,11 @@ STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 COMMAND_ERROR = f"{INTERNAL_ERROR}error executing command in container"
 """What clients and people's scripts know from kubelet; kubectl prints it and exits with 1."""
 
+WAITING_FOR_IMAGE = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+"""Reason of a waiting container -> what kubelet says instead to who asks for its log."""
 METRICS_FRAME_BYTES = 256 * 1024
 REFUSAL_TIMEOUT_S = 10.0
 
@@ -48,6 +54,7 @@ MetricsText = Callable[[str], Awaitable[bytes]]
 class StreamTarget:
     """A container as streams see it."""
 
+    pod_name: str
     container_id: str
     """Empty when no attempt of it was created yet."""
     log_folder: Path
@@ -56,9 +63,10 @@ class StreamTarget:
     """Why it does not run, in words; empty when it does."""
 
 
-def target_of(machine: ContainerMachine, log_folder: Path) -> StreamTarget:
+def target_of(pod: Pod, machine: ContainerMachine, log_folder: Path) -> StreamTarget:
     running, ended = machine.stage.has_process, machine.last
     return StreamTarget(
+        pod_name=pod.metadata.name,
         container_id=machine.container_id,
         log_folder=log_folder,
         attempt=machine.attempt if running or ended is None else ended.attempt,
@@ -185,14 +193,15 @@ class Streams:
 def _attempt(target: StreamTarget, request: node_pb2.LogRequest) -> int:
     """Raises BadRequest in kubelet's words."""
     found = attempts(target.log_folder)
+    pod = f'in pod "{target.pod_name}"'
     if request.previous:
         earlier = [attempt for attempt in found if attempt < target.attempt]
         if not earlier:
-            raise BadRequest(f'previous terminated container "{request.container}" in pod not found')
+            raise BadRequest(f'previous terminated container "{request.container}" {pod} not found')
         return earlier[-1]
     if not found:
-        reason = target.waiting or "it has no log yet"
-        raise BadRequest(f'container "{request.container}" in pod is waiting to start: {reason}')
+        reason = WAITING_FOR_IMAGE.get(target.waiting, target.waiting or "it has no log yet")
+        raise BadRequest(f'container "{request.container}" {pod} is waiting to start: {reason}')
     return found[-1]
 
 

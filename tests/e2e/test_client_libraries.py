@@ -1,11 +1,12 @@
 """The other Python clients against a running cluster: kubernetes_asyncio and lightkube, as their users write."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import kubernetes_asyncio as aio
 import pytest
-from kubernetes import client, config, dynamic, utils
+from kubernetes import client, config, dynamic, stream, utils
 from kubernetes_asyncio.stream import WsApiClient
 from lightkube import Client, KubeConfig
 from lightkube.core.exceptions import ApiError
@@ -17,6 +18,7 @@ from lightkube.types import CascadeType, PatchType
 from tests.e2e.cluster import Cluster
 from tests.e2e.pods import deployment, pod
 
+SAID = b"0123456789" * 5_000
 SPEAKER = ("sh", "-c", "echo hi; sleep 1000")
 PATCHES = {
     "application/merge-patch+json": {"data": {"b": "2"}},
@@ -123,3 +125,54 @@ def test_the_dynamic_client_and_create_from_dict(cluster: Cluster) -> None:
         applied = maps.server_side_apply(config_map("made", c="3"), namespace="default", field_manager="tester")
         assert applied.data.to_dict() == {"a": "1", "b": "2", "c": "3"}
         maps.delete("made", "default")
+
+
+def test_create_from_dict_shows_every_refusal_on_a_line_of_its_own(cluster: Cluster) -> None:
+    settings = client.Configuration()
+    config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)
+    with client.ApiClient(settings) as connection:
+        thrice = {"apiVersion": "v1", "kind": "List", "items": [config_map("twice")] * 3}
+        with pytest.raises(utils.FailToCreateError) as refused:
+            utils.create_from_dict(connection, thrice)
+        client.CoreV1Api(connection).delete_namespaced_config_map("twice", "default")
+    first, second = str(refused.value).splitlines()
+    assert first == second
+    assert first.endswith('"reason":"AlreadyExists","details":{"name":"twice","kind":"configmaps"},"code":409}')
+
+
+def test_the_streams_of_a_pod_carry_both_directions(cluster: Cluster) -> None:
+    settings = client.Configuration()
+    config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)
+    echo = pod("echo", "sh", "-c", "nc -ll -p 7 -e cat & while read x; do echo got $x; done", container={"stdin": True})
+    cluster.apply(echo)
+    cluster.wait_ready("echo")
+    with client.ApiClient(settings) as connection:
+        core = client.CoreV1Api(connection)
+        attached = stream.stream(
+            core.connect_get_namespaced_pod_attach, "echo", "default",
+            stdin=True, stdout=True, stderr=True, _preload_content=False,
+        )  # fmt: skip
+        attached.write_stdin("hello\n")
+        assert attached.readline_stdout(timeout=10) == "got hello"
+        attached.close()
+    with client.ApiClient(settings) as connection:
+        core = client.CoreV1Api(connection)
+        forward = stream.portforward(core.connect_get_namespaced_pod_portforward, "echo", "default", ports="7")
+        socket = forward.socket(7)
+        socket.setblocking(True)
+        socket.sendall(SAID)
+        with socket.makefile("rb") as file:
+            assert file.read(len(SAID)) == SAID
+        socket.close()
+        assert forward.error(7) is None
+    with client.ApiClient(settings) as connection:
+        core = client.CoreV1Api(connection)
+        missing = stream.stream(
+            core.connect_get_namespaced_pod_exec, "echo", "default",
+            command=["nonexistent"], stdout=True, stderr=True, _preload_content=False,
+        )  # fmt: skip
+        missing.run_forever(timeout=10)
+        status = json.loads(missing.read_channel(stream.ws_client.ERROR_CHANNEL))
+        assert "nonexistent" in status["details"]["causes"][0]["message"]
+        missing.sock.shutdown()
+        core.delete_namespaced_pod("echo", "default", grace_period_seconds=0)

@@ -103,8 +103,28 @@ async def test_logs_whole_and_tail(tmp_path: Path) -> None:
 
 async def test_logs_of_an_earlier_attempt_need_one(tmp_path: Path) -> None:
     async with pod_running(tmp_path) as (plane, pod, _):
-        with pytest.raises(BadRequest, match="previous terminated container"):
+        with pytest.raises(BadRequest, match='previous terminated container "app" in pod "web" not found'):
             await log_text(plane, replace(a_log(pod), previous=True))
+
+
+async def test_logs_of_a_container_without_its_image_say_so(tmp_path: Path) -> None:
+    node = FakeNode("node-1", tmp_path)
+    node.images.missing["gone:1"] = "no such manifest"
+    pod = Pod(
+        metadata=ObjectMeta(name="web", namespace="default"),
+        spec=PodSpec(containers=(Container(name="app", image="gone:1"),)),
+    )
+    async with control_plane() as plane, running(node.agent_of(plane)):
+        created = await pod_on("node-1", plane.client, pod)
+        await until(plane.client, PODS, "web", "default", is_waiting)
+        with pytest.raises(BadRequest, match=r'container "app" in pod "web" is waiting to start: .*image'):
+            await log_text(plane, a_log(created))
+
+
+def is_waiting(pod: Pod) -> bool:
+    """For another reason than that it is being created."""
+    statuses = pod.status.container_statuses or ()
+    return any(one.state and one.state.waiting and "Image" in (one.state.waiting.reason or "") for one in statuses)
 
 
 async def test_followed_logs_bring_new_lines_and_end_with_the_container(tmp_path: Path) -> None:
