@@ -127,6 +127,7 @@ def test_the_dynamic_client_and_create_from_dict(cluster: Cluster) -> None:
         maps.delete("made", "default")
 
 
+@pytest.mark.filterwarnings("ignore:HTTPResponse.getheaders:DeprecationWarning")  # by the client's own exception
 def test_create_from_dict_shows_every_refusal_on_a_line_of_its_own(cluster: Cluster) -> None:
     settings = client.Configuration()
     config.load_kube_config(str(cluster.kubeconfig), client_configuration=settings)
