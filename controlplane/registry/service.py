@@ -169,6 +169,9 @@ def _with_families(spec: ServiceSpec) -> ServiceSpec:
 
 
 def _with_kept_address(new: ServiceSpec, old: ServiceSpec) -> ServiceSpec:
+    """Who changes clusterIP alone means clusterIPs too (core/service `normalizeClusterIPs`)."""
+    if new.cluster_ip and new.cluster_ip != old.cluster_ip and new.cluster_ips == old.cluster_ips and new.cluster_ips:
+        return replace(new, cluster_ips=(new.cluster_ip, *new.cluster_ips[1:]))
     if new.type == EXTERNAL_NAME or old.type == EXTERNAL_NAME or new.cluster_ip or new.cluster_ips:
         return new
     return replace(new, cluster_ip=old.cluster_ip, cluster_ips=old.cluster_ips)

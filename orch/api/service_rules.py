@@ -43,7 +43,7 @@ def validate_service_update(new: Service, old: Service) -> Sequence[Cause]:
     metadata_update_rules(causes, new.metadata, old.metadata)
     if "ExternalName" not in (new.spec.type, old.spec.type):
         if old.spec.cluster_ip and new.spec.cluster_ip != old.spec.cluster_ip:
-            causes.immutable("spec.clusterIPs[0]", new.spec.cluster_ip, old.spec.cluster_ip)
+            causes.invalid("spec.clusterIPs[0]", new.spec.cluster_ips, "may not change once set")
         old_families, new_families = old.spec.ip_families or (), new.spec.ip_families or ()
         if old_families and new_families[:1] != old_families[:1]:
             causes.invalid("spec.ipFamilies[0]", new_families, "may not change once set")

@@ -150,6 +150,18 @@ async def test_changes_of_type_allocate_and_release() -> None:
         assert await allocated(w) == {}
 
 
+@virtual
+async def test_another_cluster_ip_is_refused_for_its_own_sake() -> None:
+    """A patch of clusterIP leaves clusterIPs as they were; that is no second mistake."""
+    async with world() as w:
+        await w.admin.create(SERVICES, new_service(cluster_ip="10.96.0.20"))
+        with pytest.raises(Invalid) as refused:
+            await w.admin.patch(SERVICES, "web", "default", {"spec": {"clusterIP": "10.96.0.21"}})
+        assert [(cause.field, cause.message) for cause in refused.value.causes] == [
+            ("spec.clusterIPs[0]", 'Invalid value: ["10.96.0.21"]: may not change once set')
+        ]
+
+
 def cluster_ip_number(service: Service) -> int:
 
     return int(ipaddress.IPv4Address(service.spec.cluster_ip or ""))
