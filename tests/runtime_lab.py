@@ -26,7 +26,8 @@ from nodeagent.runtime.runtime import CrunRuntime
 from orch.kit.clock import SystemClock
 from tests.images import busybox_layer, write_layout
 
-STEP_TIMEOUT_S = 20
+STEP_TIMEOUT_S = 60
+"""Ends what hangs; an emulated machine is 20 times slower than this one, and a busy one slower still."""
 
 
 @contextmanager

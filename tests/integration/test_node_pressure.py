@@ -28,11 +28,12 @@ from tests.unit.nodeagent.test_link import settle
 
 MIB = 1 << 20
 NODE_BYTES = 192 * MIB
+NO_LIMITS = Resources()
 WAIT_S = 30.0
 HOLD = "head -c {0} /dev/zero > /dev/shm/held && echo holds; sleep 1000"
 """Memory of a tmpfs, which nothing can take back."""
 WRITE = "for i in 1 2 3 4; do (while :; do head -c 100000000 /dev/zero > /$i; done) & done"
-"""More files than there is memory left for: on v2 the alarm tells of processes that wait for memory, not of its use."""
+"""More files than there is room for: on v2 the alarm tells of processes that wait for memory, not of its use."""
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ class Short:
     async def empty_dirs(self, pod: Pod) -> Mapping[str, DiskUsage]:
         return {volume.name: of_folder(f"{self.node.lab.state_dir}/{volume.name}") for volume in pod.spec.volumes or ()}
 
-    async def start(self, name: str, script: str, **spec: Any) -> str:
+    async def start(self, name: str, script: str, limits: Resources = NO_LIMITS, **spec: Any) -> str:
         """A pod with one container `main`, once its script has said something. Its uid."""
         sandbox = await self.node.pod()
         plain = {
@@ -99,7 +100,9 @@ class Short:
             "metadata": {"name": name, "uid": sandbox.pod_uid},
             "spec": {"containers": [{"name": "main", "image": "busybox:1"}]} | spec,
         }
-        self.containers[sandbox.pod_uid] = await self.node.start(shell(sandbox, self.node.image, script))
+        self.containers[sandbox.pod_uid] = await self.node.start(
+            shell(sandbox, self.node.image, script, resources=limits)
+        )
         self.pods[sandbox.pod_uid] = PODS.codec.decode_lenient(plain).obj
         await settle(lambda: bool(self.node.lab.log(sandbox)))
         return sandbox.pod_uid
@@ -131,9 +134,9 @@ async def test_the_pod_that_exceeds_its_request_goes_and_the_alarm_brings_it_abo
     before the next slow look, the larger one that keeps its word stays."""
     short = Short(node, "memory.available<100Mi")
     modest = await short.start("modest", HOLD.format(60 * MIB), containers=requesting("64Mi"))
-    write = WRITE if detect_here().is_v2 else ""
+    write, limits = (WRITE, Resources(memory_limit_bytes=60 * MIB)) if detect_here().is_v2 else ("", NO_LIMITS)
     grow = f"echo waits; sleep 3; head -c 50000000 /dev/zero > /dev/shm/held; {write}\nsleep 1000"
-    await short.start("greedy", grow, containers=requesting("10Mi"), priority=1000)
+    await short.start("greedy", grow, limits, containers=requesting("10Mi"), priority=1000)
     assert not await short.relief.look()
     assert short.conditions.current == set()
     began = time.monotonic()
