@@ -9,13 +9,13 @@ from tests import quickstart
 from tests.e2e.cluster import ORCH, Cluster, is_ready, wait_until
 from tests.e2e.pods import Manifest, deployment
 
-NAME, PORT = "e2e-pressure", 27443
+NAME, PORT = "e2e-pressure", 31443
 NODE_MEMORY = "700Mi"
 """Of which the agent's threshold leaves 100Mi."""
 EVICTED_S, RELIEVED_S = 90.0, 120.0
 TAINT = "node.kubernetes.io/memory-pressure"
 GROWS_WHEN_TOLD = """
-while [ ! -e /tmp/grow ]; do sleep 0.2; done
+while [ ! -e /grow ]; do sleep 0.2; done
 while :; do (dd if=/dev/zero bs=30M count=1 2>/dev/null | sleep 1000) & sleep 0.5; done
 """
 """A dd that nobody reads holds its buffer."""
@@ -58,7 +58,7 @@ def test_who_exceeds_its_request_is_evicted_and_replaced_elsewhere(small: Cluste
     assert has_pressure(small, node) == (False, False)
     modest = sorted(one["metadata"]["uid"] for one in of(small, "modest"))
 
-    small.exec(name, "touch", "/tmp/grow")
+    small.exec(name, "touch", "/grow")
     wait_until("the condition and the taint", lambda: has_pressure(small, node) == (True, True), EVICTED_S)
     status = wait_until(
         "the eviction",

@@ -14,8 +14,8 @@ from tests.agent_lab import NODE_IP, AgentLab, agent_lab
 from tests.images import busybox_layer, layer
 from tests.registry_server import ALTERS, GOOD, HANGS, STALLS, Registry, registry_in
 
-SILENCE_S = 3.0
-AT_ONCE_S = 2.5
+SILENCE_S = 6.0
+AT_ONCE_S = 5.0
 """What a pod beside a hanging pull may take: less than the pull does to end."""
 SICK_PORT, WELL_PORT = 5001, 5002
 PULLS = 6
