@@ -41,6 +41,8 @@ class FakeRegistry:
     authentication: str = ""
     """"", basic or bearer."""
     delay_s: float = 0.0
+    trickle_s: float = 0.0
+    """Between the bytes of a blob; 0: it comes at once."""
     faults: list[int] = field(default_factory=list)
     """What the next requests are answered with instead; 0: the connection is reset."""
     most_at_once: int = 0
@@ -65,7 +67,7 @@ class FakeRegistry:
         if kind == "manifests":
             body = self.manifests.get(f"{repository}:{reference}")
             return web.Response(body=body) if body else web.Response(status=404)
-        return await self._blob(reference)
+        return await (self._trickle(request, reference) if self.trickle_s else self._blob(reference))
 
     def _fault(self, request: web.Request, status: int) -> web.Response:
         if status == 0:
@@ -79,6 +81,15 @@ class FakeRegistry:
         await asyncio.sleep(self.delay_s)
         self._at_once -= 1
         return web.Response(body=self.blobs[reference]) if reference in self.blobs else web.Response(status=404)
+
+    async def _trickle(self, request: web.Request, reference: str) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(self.blobs[reference]))})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            for byte in self.blobs[reference]:
+                await response.write(bytes([byte]))
+                await asyncio.sleep(self.trickle_s)
+        return response
 
     def _challenge(self, request: web.Request) -> str:
         basic = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -302,6 +313,19 @@ async def test_a_registry_that_hangs_is_given_up(
     registry.delay_s = 1
     with pytest.raises(PullFailed, match="timed out"):
         await service(tmp_path, registry).pull(f"{registry.address}/app:1")
+    assert incoming(tmp_path) == []
+
+
+async def test_a_registry_that_trickles_is_given_up_though_it_is_never_silent(
+    tmp_path: Path, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("CONNECT_TIMEOUT_S", 0.5), ("SILENCE_MAX_S", 0.5), ("BYTES_PER_S_MIN", 1e9)):
+        monkeypatch.setattr(registry_module, name, value)
+    registry.serve_image("app", "1", [BASE])
+    registry.trickle_s = 0.05
+    async with asyncio.timeout(10):
+        with pytest.raises(PullFailed, match=r"timed out: .* not all of it within 1 s"):
+            await service(tmp_path, registry).pull(f"{registry.address}/app:1")
     assert incoming(tmp_path) == []
 
 
