@@ -29,7 +29,7 @@ def busybox(name: str, script: str, **fields: object) -> Container:
     return Container(name=name, image="busybox:1", command=command, volume_mounts=mounts, **fields)  # type: ignore[arg-type]
 
 
-def a_pod(number: int, host_port: int = 8080) -> Pod:
+def a_pod(number: int, host_port: int = 8080, protocol: str = "TCP") -> Pod:
     """With some of everything that leaves traces; `number` 3, 7, ... share a process namespace."""
     forever = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"
 
@@ -50,7 +50,7 @@ def a_pod(number: int, host_port: int = 8080) -> Pod:
                 busybox(
                     "app", f"echo {APP} >> /data/app; {forever}",
                     lifecycle=Lifecycle(post_start=hook("started"), pre_stop=hook("stopping")),
-                    ports=(ContainerPort(container_port=80, host_port=host_port),),
+                    ports=(ContainerPort(container_port=80, host_port=host_port, protocol=protocol),),
                 ),
             ),
             volumes=(

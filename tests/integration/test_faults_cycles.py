@@ -16,20 +16,9 @@ import pytest
 
 from nodeagent.network.conntrack import open_conntrack, udp_flows
 from orch.api.kinds import SECRETS
-from orch.api.meta import ObjectMeta
-from orch.api.pod.container import (
-    Container,
-    ContainerPort,
-    ExecAction,
-    Lifecycle,
-    LifecycleHandler,
-    Probe,
-    VolumeMount,
-)
-from orch.api.pod.spec import Pod, PodSpec
-from orch.api.pod.volume import EmptyDirVolumeSource, SecretVolumeSource, Volume
-from orch.api.secret import Secret
+from orch.api.pod.spec import Pod
 from tests.agent_lab import NODE_IP, AgentLab, agent_lab
+from tests.agent_pods import SECRET, a_pod
 
 CYCLES = int(os.environ.get("ORCH_TEST_CYCLES", "20"))
 AT_ONCE = 4
@@ -43,49 +32,13 @@ POOL_THREADS_MAX = min(32, (os.cpu_count() or 1) + 4)
 FIRST_HOST_PORT = 9000
 SETTLE_S = 10.0
 """Less than the kernel keeps a flow without an answer (30 s)."""
-FOREVER = "trap 'exit 0' TERM; while :; do sleep 1000 & wait; done"
 
 
 @pytest.fixture
 def machine() -> Iterator[AgentLab]:
     with agent_lab("cycles") as made:
-        made.wanted.put(
-            SECRETS, Secret(metadata=ObjectMeta(name="s", namespace="default", uid="s"), data={"k": "dg=="})
-        )
+        made.wanted.put(SECRETS, SECRET)
         yield made
-
-
-def a_pod(number: int) -> Pod:
-    """With some of everything that leaves traces; one in four shares a process namespace."""
-    mounts = (
-        VolumeMount(name="data", mount_path="/data"),
-        VolumeMount(name="memory", mount_path="/memory"),
-        VolumeMount(name="secret", mount_path="/secret"),
-    )
-    hook = LifecycleHandler(exec=ExecAction(command=("/bin/sh", "-c", "echo here >> /data/hooks")))
-    app = Container(
-        name="app",
-        image="busybox:1",
-        command=("/bin/sh", "-c", f"cat /secret/k > /memory/k; echo begun; {FOREVER}"),
-        volume_mounts=mounts,
-        lifecycle=Lifecycle(post_start=hook, pre_stop=hook),
-        readiness_probe=Probe(exec=ExecAction(command=("/bin/true",)), period_seconds=1),
-        ports=(ContainerPort(container_port=80, host_port=FIRST_HOST_PORT + number % AT_ONCE, protocol="UDP"),),
-    )
-    init = Container(name="init", image="busybox:1", command=("/bin/sh", "-c", "echo init"), volume_mounts=mounts)
-    spec = PodSpec(
-        node_name="node-1",
-        termination_grace_period_seconds=2,
-        share_process_namespace=number % 4 == 3,
-        init_containers=(init,),
-        containers=(app,),
-        volumes=(
-            Volume(name="data", empty_dir=EmptyDirVolumeSource()),
-            Volume(name="memory", empty_dir=EmptyDirVolumeSource(medium="Memory")),
-            Volume(name="secret", secret=SecretVolumeSource(secret_name="s")),
-        ),
-    )
-    return Pod(metadata=ObjectMeta(name=f"pod-{number}", namespace="default", uid=f"uid-{number}"), spec=spec)
 
 
 @dataclass(frozen=True)
@@ -157,7 +110,7 @@ def send_to(machine: AgentLab, pod: Pod) -> None:
 
 
 def cycle(machine: AgentLab, *numbers: int) -> None:
-    pods = [a_pod(number) for number in numbers]
+    pods = [a_pod(number, FIRST_HOST_PORT + number % AT_ONCE, "UDP") for number in numbers]
     for pod in pods:
         machine.run(pod)
     machine.until(lambda: all(machine.runs(pod.metadata.uid) for pod in pods), "the pods to run")
