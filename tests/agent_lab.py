@@ -6,6 +6,7 @@ namespace; `leftovers` names everything that pods left behind.
 """
 
 import asyncio
+import gc
 import json
 import mmap
 import os
@@ -113,6 +114,7 @@ class Keeper:
     def __init__(self, run_agent: Callable[[int], None]) -> None:
         self._commands, theirs = socket.socketpair()
         if (pid := os.fork()) == 0:
+            gc.freeze()  # it would collect what gRPC left here, and wait in vain for a thread of the parent's
             self._commands.close()
             try:
                 _keep(theirs, run_agent)

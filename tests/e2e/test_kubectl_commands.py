@@ -100,10 +100,11 @@ def user_between(cluster: Cluster, request: pytest.FixtureRequest, tmp_path: Pat
 
 
 def started(user: User) -> str:
-    """Applies the manifest; the name of its pod."""
+    """Applies the manifest; the name of its pod, whose events are there: the agent tells them a moment later."""
     assert "deployment.apps/web created" in user("apply -f web.yaml")
     assert "successfully rolled out" in user("rollout status deploy/web --timeout=60s")
     (pod,) = user.pods("app=web")
+    wait_until("the pod's events", lambda: "Started container side" in user("get events"))
     return pod.removeprefix("pod/")
 
 

@@ -54,9 +54,10 @@ class Runtime(FakeRuntime):
         return result
 
     async def container_status(self, container_id: str) -> ContainerStatus:
-        started_at = datetime.now(UTC) - timedelta(seconds=self.age_s)
+        clock = SystemClock()
+        began, began_s = clock.now() - timedelta(seconds=self.age_s), clock.monotonic() - self.age_s
         return ContainerStatus(
-            container_id, "u-1", "main", 0, "sha256:0", ContainerState.RUNNING, started_at, started_at
+            container_id, "u-1", "main", 0, "sha256:0", ContainerState.RUNNING, began, began, started_s=began_s
         )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -77,6 +78,7 @@ def in_agent(lab: RuntimeLab, work: Callable[[CrunRuntime], Awaitable[object]], 
     took; -1 when it was killed."""
     read_end, write_end = os.pipe()
     if (child := os.fork()) == 0:
+        gc.freeze()  # it would collect what gRPC left here, and wait in vain for a thread of the parent's
         try:
             os.write(write_end, str(_agent(lab, work, crash_before_step)).encode())
         finally:
