@@ -30,18 +30,33 @@ class Room:
     def __init__(self, max_bytes: int = SESSION_MAX_BYTES) -> None:
         self._free = max_bytes
         self._given = asyncio.Event()
+        self._holders: dict[Inlet, None] = {}
+        """First who has given nothing back for longest."""
 
-    def take(self, count: int) -> None:
+    @property
+    def is_full(self) -> bool:
+        return self._free <= 0
+
+    def take(self, inlet: "Inlet", count: int) -> None:
         self._free -= count
+        self._holders.setdefault(inlet)
 
-    def give(self, count: int) -> None:
+    def give(self, inlet: "Inlet", count: int, left: int) -> None:
+        """`left`: what the inlet holds now."""
         self._free += count
+        self._holders.pop(inlet, None)
+        if left:
+            self._holders[inlet] = None
         self._given.set()
 
     async def wait(self) -> None:
-        while self._free <= 0:
-            self._given.clear()
-            await self._given.wait()
+        """Until somebody gave something back; after `STALL_MAX_S` whoever has not for longest is closed, and does."""
+        self._given.clear()
+        try:
+            async with asyncio.timeout(STALL_MAX_S):
+                await self._given.wait()
+        except TimeoutError:
+            await next(iter(self._holders)).close()
 
 
 class Inlet:
@@ -55,28 +70,25 @@ class Inlet:
         self._changed = asyncio.Condition()
 
     async def put(self, data: bytes) -> None:
-        """Waits while the inlet or its session is full; after `STALL_MAX_S` it closes. A closed inlet drops what it
-        gets."""
+        """Waits while the inlet or its session is full; an inlet that stays so for `STALL_MAX_S` closes. A closed inlet
+        drops what it gets."""
         try:
             async with asyncio.timeout(STALL_MAX_S), self._changed:
                 await self._changed.wait_for(lambda: self._closed or self._bytes < INLET_MAX_BYTES)
-            async with asyncio.timeout(STALL_MAX_S):
-                await self._room.wait()
         except TimeoutError:
             await self.close()
+        while self._room.is_full and not self._closed:
+            await self._room.wait()
         async with self._changed:
             if not self._closed:
                 self._waiting.append(data)
-                self._hold(len(data))
+                self._bytes += len(data)
+                self._room.take(self, len(data))
             self._changed.notify_all()
 
-    def _hold(self, more: int) -> None:
-        self._bytes += more
-        self._room.take(more)
-
-    def _release(self, less: int) -> None:
-        self._bytes -= less
-        self._room.give(less)
+    def _release(self, count: int) -> None:
+        self._bytes -= count
+        self._room.give(self, count, self._bytes)
 
     async def end(self) -> None:
         """The client sends nothing more."""

@@ -32,7 +32,7 @@ from controlplane.apiserver.stored_response import DateText, StoredResponse
 from controlplane.registry.interface import Api, Listing, Stored, WriteOptions
 from controlplane.registry.metadata import as_new
 from orch.client.client import PatchType
-from orch.errors import BadRequest, NotFound
+from orch.errors import AlreadyExists, BadRequest, NotFound
 from orch.kit.clock import Clock
 
 RETURNED_WHEN_DELETED = frozenset({"pods", "services", "serviceaccounts"})
@@ -80,15 +80,23 @@ class Objects:
         body, options, path = await self._body(call), self._write_options(call), call.path
         obj = self._decode(call, body, options)
         try:
-            stored = await self._api.update(
-                call.context, call.kind, path.namespace, path.name, obj, options, subresource=path.subresource
-            )
-            return self._object(call, stored)
+            return await self._updated(call, obj, options)
         except NotFound:
             if path.subresource or not call.kind.stored.created_by_put:
                 raise
         new = as_new(call.kind, obj, path.name)
-        return self._object(call, await self._api.create(call.context, call.kind, path.namespace, new, options), 201)
+        try:
+            stored = await self._api.create(call.context, call.kind, path.namespace, new, options)
+        except AlreadyExists:  # made by somebody else meanwhile
+            return await self._updated(call, obj, options)
+        return self._object(call, stored, 201)
+
+    async def _updated(self, call: Call, obj: Any, options: WriteOptions) -> StreamResponse:
+        path = call.path
+        stored = await self._api.update(
+            call.context, call.kind, path.namespace, path.name, obj, options, subresource=path.subresource
+        )
+        return self._object(call, stored)
 
     async def patch(self, call: Call) -> StreamResponse:
         path = call.path

@@ -32,7 +32,7 @@ class Outlet(Protocol):
         """Raises SlowWatcher, ConnectionResetError."""
 
     async def tell(self, frame: bytes) -> None:
-        """An event of the stream's own (meta/v1 WatchEvent), such as ERROR."""
+        """An event of the stream's own (meta/v1 WatchEvent), such as ERROR. Raises as `send`."""
 
 
 class _Chunks:
@@ -54,7 +54,8 @@ class _Chunks:
                 await self._request.writer.drain()
 
     async def tell(self, frame: bytes) -> None:
-        await self.response.write(frame)
+        async with _bounded(self._stall_max_s):
+            await self.response.write(frame)
 
 
 class _Messages:
@@ -66,10 +67,11 @@ class _Messages:
     async def send(self, batch: Batch) -> None:
         async with _bounded(self._stall_max_s):
             for frame in self._frames(batch):
-                await self.tell(frame)
+                await self.response.send_str(frame.decode())
 
     async def tell(self, frame: bytes) -> None:
-        await self.response.send_str(frame.decode())
+        async with _bounded(self._stall_max_s):
+            await self.response.send_str(frame.decode())
 
 
 @asynccontextmanager
@@ -86,10 +88,13 @@ async def chunks(call: Call, chunk: Callable[[Batch], bytes], stall_max_s: float
 async def messages(call: Call, frames: Callable[[Batch], Sequence[bytes]], stall_max_s: float) -> AsyncIterator[Outlet]:
     watching = asyncio.current_task()
     assert watching is not None, "requests run in tasks"
-    async with open_web_socket(call.request, ()) as web_socket, asyncio.TaskGroup() as group:
-        heeding = group.create_task(_heed(web_socket, watching))
-        yield _Messages(web_socket, frames, stall_max_s)
-        heeding.cancel()
+    try:
+        async with open_web_socket(call.request, ()) as web_socket, asyncio.TaskGroup() as group:
+            heeding = group.create_task(_heed(web_socket, watching))
+            yield _Messages(web_socket, frames, stall_max_s)
+            heeding.cancel()
+    except BaseExceptionGroup as failures:  # the caller knows what to do about a connection that broke
+        raise failures.exceptions[0] from None
 
 
 async def _heed(web_socket: web.WebSocketResponse, watching: asyncio.Task[Any]) -> None:

@@ -95,7 +95,7 @@ class Repository:
         return body
 
     async def _blob(self, blob: Descriptor) -> bytes:
-        async with self._get(f"{self._url}/blobs/{blob.digest}", blob.size) as response:
+        async with self._get(f"{self._url}/blobs/{blob.digest}", MANIFEST_BYTES_MAX) as response:
             body = await _read_at_most(response, MANIFEST_BYTES_MAX)
         if digest_of(body) != blob.digest:
             raise PullFailed(f"digest mismatch: asked for blob {blob.digest}, got {digest_of(body)}")

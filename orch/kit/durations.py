@@ -13,6 +13,8 @@ def seconds(text: str) -> float:
     if unsigned != "0" and (not parts or "".join(number + unit for number, unit in parts) != unsigned):
         raise ValueError(f'invalid duration "{text}"')
     total_s = sum(float(number) * _SECONDS_PER[unit] for number, unit in parts)
+    if total_s * 1e9 >= 1 << 63:
+        raise ValueError(f'invalid duration "{text}"')
     return -total_s if text[0] == "-" else total_s
 
 

@@ -192,6 +192,28 @@ async def test_the_inlets_of_a_session_share_a_bound() -> None:
         await third.close()
 
 
+async def test_who_takes_nothing_for_longest_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarding, "STALL_MAX_S", 0.05)
+    room = Room(10)
+    still, lively = Inlet(room), Inlet(room)
+    await lively.put(b"x" * 5)
+    await still.put(b"y" * 5)
+    assert await lively.take() == b"x" * 5
+    await lively.put(b"x" * 6)
+    await lively.put(b"more")
+    assert await still.take() is None
+    assert [await lively.take(), await lively.take()] == [b"x" * 6, b"more"]
+
+
+async def test_what_nobody_takes_any_more_waits_for_no_room() -> None:
+    room = Room(1)
+    full, closed = Inlet(room), Inlet(room)
+    await full.put(b"xx")
+    await closed.close()
+    async with asyncio.timeout(1):
+        await closed.put(b"dropped")
+
+
 async def test_a_client_that_leaves_unread_is_noticed(
     running: RunningServer, streams: FakeStreams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
