@@ -76,6 +76,7 @@ class ApiServer:
             for transport in transports:
                 if transport is not None:
                     transport.abort()  # an idle client would let the TLS close wait for 30 s
+            await asyncio.sleep(0)  # an aborted connection is closed by the loop's next turn
 
     @property
     def connections(self) -> int:
