@@ -6,14 +6,13 @@ follows in the chain sees the other user only.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 from urllib.parse import unquote
 
 from aiohttp.web import BaseRequest
 from multidict import CIMultiDictProxy
 
 from controlplane.apiserver.authn import ANONYMOUS, UNAUTHENTICATED
-from controlplane.registry.interface import RequestContext, User
+from controlplane.registry.interface import Api, RequestContext, User
 from controlplane.tokens.claims import USER_PREFIX, account_groups, namespace_of_user
 from orch.api.identities import AUTHENTICATED
 from orch.errors import InternalError
@@ -21,21 +20,6 @@ from orch.errors import InternalError
 PREFIX = "impersonate-"
 USER, GROUP, UID, EXTRA = "Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "impersonate-extra-"
 AUTHENTICATION_GROUP = "authentication.k8s.io"
-
-
-class Authorize(Protocol):
-    async def __call__(
-        self,
-        context: RequestContext,
-        verb: str,
-        group: str,
-        resource: str,
-        *,
-        namespace: str = "",
-        name: str = "",
-        subresource: str = "",
-    ) -> None:
-        """Raises Forbidden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +33,13 @@ class Claim:
     subresource: str = ""
 
 
-async def as_asked(request: BaseRequest, context: RequestContext, authorize: Authorize) -> RequestContext:
+async def as_asked(request: BaseRequest, context: RequestContext, api: Api) -> RequestContext:
     """The context of whom the headers name; without such headers the caller's. Raises Forbidden, InternalError."""
     if not any(name[: len(PREFIX)].lower() == PREFIX for name in request.headers):
         return context
     wanted = wanted_user(request.headers)
     for claim in claims(wanted):
-        await authorize(
+        await api.authorize(
             context,
             "impersonate",
             claim.group,

@@ -53,7 +53,7 @@ class ApiServer:
         self.started = asyncio.Event()
         self.addresses: list[tuple[str, int]] = []
         self._server: web.Server | None = None
-        self._authorize = api.authorize
+        self._api = api
         self._settings = settings
         self._token_user = token_user
         self._checks = checks
@@ -123,7 +123,7 @@ class ApiServer:
         user = await authenticate(request, self._token_user)
         self._requests += 1
         context = RequestContext(user, f"{self._request_prefix}-{self._requests}", warnings.append)
-        context = await as_asked(request, context, self._authorize)
+        context = await as_asked(request, context, self._api)
         resource = parse_resource(parts)
         if resource is None:
             response = await self._non_resources.serve(request, context, parts, query)
